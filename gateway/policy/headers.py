@@ -1,0 +1,205 @@
+"""Which header fields cross the gateway, and which it adds.
+
+Rules: no spelling of an identity header that a client sent reaches an upstream; no hop-by-hop field
+crosses in either direction (RFC 9110, section 7.6.1); framing is the gateway's own on each side.
+
+Names are compared folded (lower case, `_` and `.` read as `-`), because CGI, WSGI and their kin
+fold them so: `X_Auth_Subject` is X-Auth-Subject to the service that trusts it.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from gateway.policy.token import Token
+
+HeaderPair = tuple[bytes, bytes]
+
+IDENTITY_PREFIX = b"x-auth-"
+
+_HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+# The gateway writes these anew, or has already answered to them.
+_REPLACED = frozenset({b"content-length", b"expect", b"host", b"http2-settings", b"x-request-id"})
+# What a client may not tell an upstream about itself or about another target than the one judged.
+_UNTRUSTED = frozenset(
+    {
+        b"forwarded",
+        b"x-real-ip",
+        b"x-client-ip",
+        b"true-client-ip",
+        b"x-cluster-client-ip",
+        b"x-original-url",
+        b"x-original-uri",
+        b"x-original-host",
+        b"x-original-method",
+        b"x-rewrite-url",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-host",
+        b"x-url-scheme",
+        b"x-scheme",
+        b"front-end-https",
+    }
+)
+_STRIPPED_FROM_REQUESTS = _HOP_BY_HOP | _REPLACED | _UNTRUSTED
+_STRIPPED_PREFIXES = (IDENTITY_PREFIX, b"x-forwarded-")
+
+# Connection may name further hop-by-hop fields, but never one of these: a client must not be able
+# to take away what the gateway relies on or adds (CVE-2024-45410).
+_NEVER_CONNECTION_OPTIONS = frozenset({b"authorization", b"host", b"cookie", b"content-type"})
+
+_FOLD = bytes.maketrans(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", b"abcdefghijklmnopqrstuvwxyz--"
+)
+
+
+def fold_name(name: bytes) -> bytes:
+    """Bring a field name to the one form in which names are compared."""
+    return name.translate(_FOLD)
+
+
+class RequestHeaderFilter:
+    """Says of each field of a request whether it crosses. Verdicts are remembered, boundedly."""
+
+    _MAXIMUM_REMEMBERED = 2048
+
+    def __init__(self) -> None:
+        self._verdicts: dict[bytes, bool] = {}
+
+    def filter(self, headers: Sequence[HeaderPair], *, keep_authorization: bool) -> list[HeaderPair]:
+        """Give the fields that cross to the upstream, as raw pairs in their order.
+
+        Authorization is among them only when asked for: bearer tokens stop at the gateway.
+        """
+        verdicts = self._verdicts
+        kept = []
+        connection: list[bytes] | None = None
+        for pair in headers:
+            name = pair[0]
+            verdict = verdicts.get(name)
+            if verdict is None:
+                verdict = self._judge(name)
+            if verdict:
+                kept.append(pair)
+            elif len(name) == 10 and name.lower() == b"connection":
+                connection = [] if connection is None else connection
+                connection.append(pair[1])
+        if not keep_authorization:
+            kept = [pair for pair in kept if pair[0].lower() != b"authorization"]
+        if connection is not None:
+            named = connection_options(connection)
+            if named:
+                kept = [pair for pair in kept if fold_name(pair[0]) not in named]
+        return kept
+
+    def _judge(self, name: bytes) -> bool:
+        folded = fold_name(name)
+        verdict = folded not in _STRIPPED_FROM_REQUESTS and not folded.startswith(
+            _STRIPPED_PREFIXES
+        )
+        if len(self._verdicts) < self._MAXIMUM_REMEMBERED and len(name) <= 64:
+            self._verdicts[name] = verdict
+        return verdict
+
+
+def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
+    """Give the further hop-by-hop fields that Connection names, folded."""
+    options = {
+        fold_name(option.strip(b" \t")) for value in values for option in value.split(b",")
+    }
+    return frozenset(
+        options - _NEVER_CONNECTION_OPTIONS - {b"", b"close", b"keep-alive", b"upgrade"}
+    )
+
+
+def filter_response_headers(headers: Sequence[HeaderPair]) -> list[HeaderPair]:
+    """Give the fields of an upstream's answer that cross to the client.
+
+    Content-Length stays: the caller decides about framing.
+    """
+    kept = []
+    connection = None
+    for pair in headers:
+        folded = _RESPONSE_NAMES.get(pair[0])
+        if folded is None:
+            folded = pair[0].lower()
+        if folded not in _HOP_BY_HOP:
+            kept.append(pair)
+        elif folded == b"connection":
+            connection = [pair[1]] if connection is None else [*connection, pair[1]]
+    if connection is not None:
+        named = connection_options(connection)
+        if named:
+            kept = [pair for pair in kept if fold_name(pair[0]) not in named]
+    return kept
+
+
+# The usual spellings, so that the usual answer needs no lower-casing.
+_RESPONSE_NAMES = {
+    name: name.lower()
+    for name in (b"Content-Type", b"Content-Length", b"Date", b"Server", b"Connection")
+}
+
+
+def identity_headers(token: Token) -> list[HeaderPair]:
+    """Tell the upstream who the token is. A value that could break a header is left out."""
+    pairs = [
+        (b"X-Auth-Subject", token.subject),
+        (b"X-Auth-Username", token.username),
+        (b"X-Auth-Client-Id", token.client_id),
+        (b"X-Auth-Scopes", " ".join(sorted(token.scopes)) or None),
+        (b"X-Auth-Issuer", token.issuer),
+    ]
+    return [
+        (name, value.encode("utf-8"))
+        for name, value in pairs
+        if value is not None and is_safe_value(value)
+    ]
+
+
+def is_safe_value(value: str) -> bool:
+    """Say whether a text can stand in a header: no control characters, encodable."""
+    return value.isprintable() or not any(
+        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
+        for character in value
+    )
+
+
+def forwarding_headers(
+    peer: str,
+    scheme: str,
+    host: bytes,
+    received: Sequence[HeaderPair],
+    *,
+    is_trusted: bool,
+) -> list[HeaderPair]:
+    """Tell the upstream where the request came from: X-Forwarded-For, -Proto, -Host.
+
+    `peer` is the address at the other end of the connection. What a trusted proxy sent is extended
+    (all its lines, in order), what anyone else sent is replaced.
+    """
+    addresses = []
+    if is_trusted:
+        for name, value in received:
+            folded = name.lower()
+            if folded == b"x-forwarded-for":
+                addresses.append(value)
+            elif folded == b"x-forwarded-proto" and value.lower() in (b"http", b"https"):
+                scheme = value.decode("ascii").lower()
+    addresses.append(peer.encode("ascii", "replace"))
+    return [
+        (b"X-Forwarded-For", b", ".join(addresses)),
+        (b"X-Forwarded-Proto", scheme.encode("ascii")),
+        (b"X-Forwarded-Host", host),
+    ]

@@ -1,0 +1,50 @@
+"""What a route is and what it demands, in the form that requests meet."""
+
+from dataclasses import dataclass, field
+
+ClaimValue = str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a token must have. An empty one is met by every active token of the right issuer.
+
+    `scopes`: all of them. `any_scope`: at least one. `audience`: must be among the token's.
+    `claims`: pairs of a name and the values of which one must hold; types compare strictly, and a
+    claim that is a list holds when one of its members does.
+    """
+
+    scopes: frozenset[str] = frozenset()
+    any_scope: frozenset[str] = frozenset()
+    audience: str | None = None
+    claims: tuple[tuple[str, tuple[ClaimValue, ...]], ...] = ()
+
+    @property
+    def scopes_for_challenge(self) -> tuple[str, ...]:
+        """All the scopes that a challenge names, in a fixed order."""
+        return tuple(sorted(self.scopes | self.any_scope))
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A compiled route.
+
+    `host` None matches any host; `methods` None any method, and GET already includes HEAD.
+    `requirement` is None exactly when the route is public. `authorization_server` names who is
+    asked; on a public route it may be None when no single server is meant.
+    """
+
+    name: str
+    host: str | None
+    path: str
+    methods: frozenset[str] | None
+    upstream: str
+    authorization_server: str | None = None
+    issuer: str | None = None
+    requirement: Requirement | None = field(default_factory=Requirement)
+    forward_token: bool = False
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the route asks for no token."""
+        return self.requirement is None

@@ -1,0 +1,243 @@
+"""The route table: host first, then the path segment by segment, then the method.
+
+Literal segments go before `{name}`, `{name}` before a last `**`, compared from the left. A plain
+search would have to come back from dead ends, and a table written for it (or a request chosen for
+it) could make that cost the number of routes. So the table is compiled once into a deterministic
+automaton: a state is the ordered list of pattern nodes that can still win, and a look-up takes one
+step per segment of the path, whatever the number of routes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from gateway.policy.path import split_path
+from gateway.policy.pattern import ANY_REST, is_parameter, parse_pattern
+from gateway.policy.routes import Route
+
+# A table that nobody writes by hand; it bounds the memory that compiling may take.
+_MAXIMUM_SIZE = 1_000_000
+
+
+class RouteConflict(ValueError):  # noqa: N818 - names what the routes do
+    """Routes of equal rank overlap; `conflicts` has pairs of their positions (later, earlier)."""
+
+    def __init__(self, conflicts: tuple[tuple[int, int], ...]) -> None:
+        self.conflicts = conflicts
+        super().__init__(f"{len(conflicts)} pairs of routes overlap at equal rank")
+
+
+class TableTooLarge(ValueError):  # noqa: N818 - names what the table is
+    """The patterns are so intertwined that their automaton would not fit into memory."""
+
+
+class _Leaf:
+    """The routes of one host and one path pattern, told apart by their methods."""
+
+    __slots__ = ("allow", "by_method", "otherwise")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.by_method: dict[str, Route] = {}
+        self.otherwise: Route | None = None
+        for route in routes:
+            if route.methods is None:
+                self.otherwise = route
+            else:
+                self.by_method.update(dict.fromkeys(route.methods, route))
+        self.allow = frozenset(self.by_method)
+
+
+@dataclass(slots=True)
+class _Node:
+    """A node of the tree of patterns, before compilation."""
+
+    literals: dict[str, "_Node"] = field(default_factory=dict)
+    parameter: "_Node | None" = None
+    end: list[tuple[int, Route]] = field(default_factory=list)
+    rest: list[tuple[int, Route]] = field(default_factory=list)
+
+
+class _State:
+    """A state of the automaton. `fallback` is the best `**` seen so far, also matching nothing."""
+
+    __slots__ = ("end", "fallback", "literals", "parameter")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _State] = {}
+        self.parameter: _State | None = None
+        self.end: _Leaf | None = None
+        self.fallback: _Leaf | None = None
+
+
+class RouteTable:
+    """An immutable table of routes. Raises RouteConflict and TableTooLarge."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.routes = tuple(routes)
+        trees: dict[str | None, _Node] = {None: _Node()}
+        for index, route in enumerate(self.routes):
+            _insert(trees.setdefault(route.host, _Node()), index, route)
+        conflicts = tuple(sorted(pair for tree in trees.values() for pair in _conflicts(tree)))
+        if conflicts:
+            raise RouteConflict(conflicts)
+        any_host = trees.pop(None)
+        compiler = _Compiler()
+        self._any_host = compiler.compile((any_host,))
+        # A host of its own goes before none, yet what it lacks may still be found under none.
+        self._hosts = {
+            host: compiler.compile((tree, any_host)) for host, tree in trees.items() if host
+        }
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts that routes name."""
+        return frozenset(self._hosts)
+
+    def match(self, host: str | None, path: str, method: str) -> Route | frozenset[str] | None:
+        """Find the route of a request.
+
+        Takes a normalised host, a canonical path and the method as sent. Gives the route; or the
+        methods that the chosen path pattern has, when this one is not among them; or None.
+        """
+        state = self._hosts.get(host, self._any_host) if host is not None else self._any_host
+        for segment in split_path(path):
+            following = state.literals.get(segment) or state.parameter
+            if following is None:
+                leaf = state.fallback
+                break
+            state = following
+        else:
+            leaf = state.end or state.fallback
+        if leaf is None:
+            return None
+        return leaf.by_method.get(method) or leaf.otherwise or leaf.allow
+
+
+def _insert(tree: _Node, index: int, route: Route) -> None:
+    node = tree
+    for segment in parse_pattern(route.path):
+        if segment == ANY_REST:
+            node.rest.append((index, route))
+            return
+        if is_parameter(segment):
+            node.parameter = node.parameter or _Node()
+            node = node.parameter
+        else:
+            node = node.literals.setdefault(segment, _Node())
+    node.end.append((index, route))
+
+
+def _conflicts(tree: _Node) -> Iterable[tuple[int, int]]:
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        nodes.extend(node.literals.values())
+        if node.parameter is not None:
+            nodes.append(node.parameter)
+        for group in (node.end, node.rest):
+            first: dict[str | None, int] = {}
+            for index, route in group:
+                # Routes without methods take what the others leave, so they meet only each other.
+                taken = {first[key] for key in route.methods or (None,) if key in first}
+                yield from ((index, earlier) for earlier in taken)
+                for key in route.methods or (None,):
+                    first.setdefault(key, index)
+
+
+class _Compiler:
+    """Builds the automaton by subset construction, sharing equal states."""
+
+    def __init__(self) -> None:
+        self._states: dict[tuple[tuple[int, ...], int], _State] = {}
+        self._leaves: dict[int, _Leaf] = {}
+        self._kept: list[object] = []  # keeps the nodes alive whose ids are keys
+        self._unexpanded: list[tuple[_State, tuple[_Node, ...]]] = []
+        self._size = 0
+
+    def compile(self, start: tuple[_Node, ...]) -> _State:
+        """Compile the state of these nodes, most preferred first, and all that follow it."""
+        root = self._state(start, None)
+        while self._unexpanded:
+            self._expand(*self._unexpanded.pop())
+        return root
+
+    def _state(self, nodes: tuple[_Node, ...], fallback: _Leaf | None) -> _State:
+        # What comes after a node with `**` can never win: `**` matches whatever it would.
+        for position, node in enumerate(nodes):
+            if node.rest:
+                nodes = nodes[: position + 1]
+                fallback = self._leaf(node.rest)
+                break
+        key = (tuple(map(id, nodes)), id(fallback))
+        known = self._states.get(key)
+        if known is not None:
+            return known
+        state = self._states[key] = _State()
+        self._unexpanded.append((state, nodes))
+        self._kept.append(nodes)
+        self._grow(len(nodes))
+        state.fallback = fallback
+        for node in nodes:
+            if node.end:
+                state.end = self._leaf(node.end)
+                break
+            if node.rest:
+                state.end = fallback
+                break
+        return state
+
+    def _expand(self, state: _State, nodes: tuple[_Node, ...]) -> None:
+        parameters = tuple(node.parameter for node in nodes if node.parameter is not None)
+        if parameters:
+            state.parameter = self._state(parameters, state.fallback)
+        literals = dict.fromkeys(literal for node in nodes for literal in node.literals)
+        self._grow(len(literals))
+        for literal in literals:
+            following = []
+            for node in nodes:
+                if literal in node.literals:
+                    following.append(node.literals[literal])
+                if node.parameter is not None:
+                    following.append(node.parameter)
+            state.literals[literal] = self._state(tuple(following), state.fallback)
+
+    def _grow(self, entries: int) -> None:
+        self._size += entries
+        if self._size > _MAXIMUM_SIZE:
+            raise TableTooLarge("the patterns of the routes are too intertwined")
+
+    def _leaf(self, group: list[tuple[int, Route]]) -> _Leaf:
+        leaf = self._leaves.get(id(group))
+        if leaf is None:
+            leaf = self._leaves[id(group)] = _Leaf(route for _, route in group)
+            self._kept.append(group)
+        return leaf
+
+
+def weaker_public_routes(routes: Sequence[Route]) -> list[tuple[int, int]]:
+    """Find public routes that take what a guarded route's pattern lets slip by a hair.
+
+    Gives pairs of positions (guarded, public): the public pattern covers the guarded one and ranks
+    below it, so that another spelling or case of the guarded path would be let in without a token.
+    """
+    patterns = [parse_pattern(route.path) for route in routes]
+    public = [index for index, route in enumerate(routes) if route.is_public]
+    return [
+        (index, other)
+        for index, route in enumerate(routes)
+        if not route.is_public
+        for other in public
+        if routes[other].host in (None, route.host)
+        and patterns[other] != patterns[index]
+        and _covers(patterns[other], patterns[index])
+    ]
+
+
+def _covers(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
+    for position, segment in enumerate(wide):
+        if segment == ANY_REST:
+            return True
+        if position == len(narrow) or narrow[position] == ANY_REST:
+            return False
+        if not is_parameter(segment) and segment != narrow[position]:
+            return False
+    return len(wide) == len(narrow)
