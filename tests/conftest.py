@@ -1,0 +1,36 @@
+"""What every test shares: how much hypothesis tries, and the real parts."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.parts.get import PartMissing, locate
+
+# Machines differ in speed, so no example has a deadline; CI tries the same examples every time,
+# so that its verdict is about the change, and a developer's machine goes on looking for new ones.
+settings.register_profile("default", deadline=None)
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def _part(name: str) -> Path:
+    try:
+        return locate(name)
+    except PartMissing as missing:
+        pytest.fail(str(missing))
+
+
+@pytest.fixture(scope="session")
+def curl() -> Path:
+    """The curl program."""
+    return _part("curl")
+
+
+@pytest.fixture(scope="session")
+def gunicorn() -> Path:
+    """The gunicorn program of the environment that httpbin lives in."""
+    return _part("httpbin")

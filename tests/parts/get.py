@@ -1,0 +1,143 @@
+"""The real parts that tests and benchmarks use, and how each one comes here.
+
+`python tests/parts/get.py test` gets those of the tests, `… bench` those of the benchmark. What
+cannot be had is one line that says what to install; the tests that need it then fail with the same
+line. A new part is one entry in PARTS.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / ".parts"
+
+# A bare user's PATH lacks the folders where Debian puts servers.
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+
+Use = Literal["test", "bench"]
+
+
+class PartMissing(Exception):
+    """A part is not there; the message is one line with the command that mends it."""
+
+
+class Part(Protocol):
+    """Something real that tests or benchmarks run."""
+
+    name: str
+    uses: tuple[Use, ...]
+
+    def locate(self) -> Path:
+        """Gives the path of its program, or raises PartMissing."""
+
+    def install(self) -> None:
+        """Brings it here, or raises PartMissing."""
+
+
+@dataclass(frozen=True)
+class DebianPart:
+    """A program from Debian's packages, installed by root only."""
+
+    name: str
+    package: str
+    uses: tuple[Use, ...]
+
+    def locate(self) -> Path:
+        found = shutil.which(self.name, path=SEARCH_PATH)
+        if found is None:
+            raise PartMissing(f"{self.name} is missing: apt-get install {self.package}")
+        return Path(found)
+
+    def install(self) -> None:
+        if os.geteuid() != 0 or shutil.which("apt-get") is None:
+            raise PartMissing(f"{self.name} is missing: apt-get install {self.package}")
+        print(f"Installing {self.package}", flush=True)
+        command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", self.package]
+        if not _succeeds(command):
+            # The machine's list of packages may be old or empty.
+            _succeeds(["apt-get", "update", "-qq"])
+            if not _succeeds(command):
+                raise PartMissing(f"{self.name} is missing and would not install: try {command}")
+
+
+@dataclass(frozen=True)
+class PythonPart:
+    """Packages from the Python registry, by a lock of their own, in an environment of their own."""
+
+    name: str
+    program: str
+    uses: tuple[Use, ...]
+
+    @property
+    def _environment(self) -> Path:
+        return FOLDER / self.name
+
+    @property
+    def _lock(self) -> Path:
+        return ROOT / "requirements" / f"{self.name}.txt"
+
+    @property
+    def _stamp(self) -> str:
+        return f"{hashlib.sha256(self._lock.read_bytes()).hexdigest()} {sys.version}"
+
+    def locate(self) -> Path:
+        stamp = self._environment / "installed"
+        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != self._stamp:
+            raise PartMissing(f"{self.name} is missing: make test (it makes .parts/{self.name})")
+        return self._environment / "bin" / self.program
+
+    def install(self) -> None:
+        print(f"Installing {self.name} in .parts/{self.name}", flush=True)
+        python = str(self._environment / "bin" / "python")
+        make = [sys.executable, "-m", "venv", "--clear", str(self._environment)]
+        fill = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        fill += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(self._lock)]
+        if not (_succeeds(make) and _succeeds(fill)):
+            raise PartMissing(f"{self.name} would not install: see above, then make test")
+        (self._environment / "installed").write_text(self._stamp, encoding="utf-8")
+
+
+PARTS: tuple[Part, ...] = (
+    DebianPart("curl", package="curl", uses=("test",)),
+    PythonPart("httpbin", program="gunicorn", uses=("test",)),
+    DebianPart("nginx", package="nginx-light", uses=("bench",)),
+    DebianPart("wrk", package="wrk", uses=("bench",)),
+)
+
+
+def locate(name: str) -> Path:
+    """Takes a part's name and gives the path of its program, or raises PartMissing."""
+    return next(part for part in PARTS if part.name == name).locate()
+
+
+def parts_for(use: Use) -> list[Part]:
+    """Gives the parts that tests, or the benchmark, need."""
+    return [part for part in PARTS if use in part.uses]
+
+
+def _succeeds(command: list[str]) -> bool:
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    done = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
+    return done.returncode == 0
+
+
+def main(use: Use) -> None:
+    """Gets every part of one use; what cannot be had is said, and fails where it is used."""
+    for part in parts_for(use):
+        try:
+            part.locate()
+        except PartMissing:
+            try:
+                part.install()
+            except PartMissing as missing:
+                print(missing, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main("bench" if sys.argv[1:] == ["bench"] else "test")

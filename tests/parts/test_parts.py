@@ -1,0 +1,18 @@
+import pytest
+
+from tests.parts.get import DebianPart, PartMissing, parts_for
+
+
+@pytest.mark.parametrize("name", [part.name for part in parts_for("test")])
+def test_every_real_part_of_the_tests_is_here(name):
+    """A part that is missing is a failure with the command that mends it, never a skipped test."""
+    part = next(part for part in parts_for("test") if part.name == name)
+    try:
+        assert part.locate().is_file()
+    except PartMissing as missing:
+        pytest.fail(str(missing))
+
+
+def test_a_missing_part_says_what_to_install():
+    with pytest.raises(PartMissing, match="apt-get install no-such-package"):
+        DebianPart("no-such-program", package="no-such-package", uses=("test",)).locate()
