@@ -23,7 +23,7 @@ SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", 
 Use = Literal["test", "bench"]
 
 
-class PartMissing(Exception):
+class PartMissing(Exception):  # noqa: N818 - says what is the case
     """A part is not there; the message is one line with the command that mends it."""
 
 
