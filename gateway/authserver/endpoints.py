@@ -1,0 +1,194 @@
+"""The endpoints over HTTP.
+
+What this file guards: the order commit -> publish -> answer. A revocation is answered with success
+only when it is in the database and every worker has acknowledged it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.authserver.conversation import Answer, Conversation, Snapshot
+from gateway.authserver.database import Database, DatabaseUnavailable
+from gateway.authserver.errors import Problem, RequestRefused
+from gateway.authserver.form import parse_form, read_credentials
+from gateway.authserver.metadata import (
+    INTROSPECTION_PATH,
+    METADATA_PATH,
+    REVOCATION_PATH,
+    TOKEN_PATH,
+    describe_server,
+)
+from gateway.authserver.options import (
+    AuthorizationServerOptions,
+    CountIssued,
+    LogRequest,
+    PublishRevocation,
+)
+from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
+
+_MAX_BODY = 64 * 1024
+_BODY_TIMEOUT = 10.0  # seconds
+_THREADS = 8
+_RETRY_AFTER = "1"  # seconds
+
+_HEADERS = {
+    "Cache-Control": "no-store",  # RFC 6749, section 5.1
+    "Pragma": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Server": "gateway",
+}
+
+_logger = logging.getLogger(__name__)
+
+_Converse = Callable[[Conversation, Snapshot], Answer]
+
+
+class Endpoints:
+    """Serves the endpoints of one authorization server."""
+
+    def __init__(
+        self,
+        options: AuthorizationServerOptions,
+        database: Database,
+        publish: PublishRevocation,
+        count_issued: CountIssued,
+        log_request: LogRequest | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._options = options
+        self._database = database
+        self._publish = publish
+        self._count_issued = count_issued
+        self._log_request = log_request
+        self._clock = clock
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="authserver")
+        self._metadata = describe_server(options.issuer, options.scopes)
+        self._challenge = f'Basic realm="{quote(options.issuer, safe=":/[]")}", charset="UTF-8"'
+
+    def application(self) -> web.Application:
+        """Give an application with the endpoints, and nothing else."""
+        application = web.Application(middlewares=[self._answer], client_max_size=_MAX_BODY)
+        application.router.add_get(METADATA_PATH, self._describe)
+        for path, handler in (
+            (TOKEN_PATH, self._issue),
+            (INTROSPECTION_PATH, self._introspect),
+            (REVOCATION_PATH, self._revoke),
+        ):
+            application.router.add_post(path, handler, expect_handler=_continue)
+        return application
+
+    def close(self) -> None:
+        """Wait for the transactions under way."""
+        self._executor.shutdown(cancel_futures=True)
+
+    @web.middleware
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer whatever happens in the words of OAuth, and let the operator see that it did."""
+        started = time.monotonic()
+        response: web.StreamResponse
+        try:
+            response = await handler(request)
+        except RequestRefused as refused:
+            response = self._refuse(refused.problem)
+        except web.HTTPRequestEntityTooLarge:
+            response = self._refuse(Problem.BODY_TOO_LARGE)
+        except web.HTTPMethodNotAllowed as error:
+            response = self._refuse(Problem.METHOD_NOT_ALLOWED)
+            response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
+        except web.HTTPNotFound:
+            response = self._refuse(Problem.NOT_FOUND)
+        except DatabaseUnavailable as error:
+            # An outage is no fault of the program: one line, and no traceback.
+            _logger.error("database unavailable: %s", error)  # noqa: TRY400
+            response = self._refuse(Problem.DATABASE_UNAVAILABLE)
+        except RevocationNotAcknowledged as error:
+            _logger.error("revocation: %s", error)  # noqa: TRY400 - likewise
+            response = self._refuse(Problem.NOT_ACKNOWLEDGED)
+        except Exception:
+            _logger.exception("unexpected failure")
+            response = self._refuse(Problem.SERVER_ERROR)
+        if self._log_request is not None:
+            resource = request.match_info.route.resource
+            path = resource.canonical if resource is not None else "-"
+            self._log_request(request.method, path, response.status, time.monotonic() - started)
+        return response
+
+    async def _describe(self, _request: web.Request) -> web.Response:
+        return _respond(200, self._metadata)
+
+    async def _issue(self, request: web.Request) -> web.Response:
+        answer = await self._converse(request, Conversation.issue)
+        if answer.issued is not None:
+            self._count_issued(answer.issued)
+        return _respond(answer.status, answer.members)
+
+    async def _introspect(self, request: web.Request) -> web.Response:
+        answer = await self._converse(request, Conversation.introspect)
+        return _respond(answer.status, answer.members)
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        answer = await self._converse(request, Conversation.revoke)
+        if answer.revoked is not None:
+            await self._publish(Revocation(self._options.name, "token", answer.revoked.hex()))
+        return _respond(answer.status, answer.members)
+
+    async def _converse(self, request: web.Request, converse: _Converse) -> Answer:
+        """Read the request, and answer it in a transaction that is committed on return."""
+        snapshot = await _read_snapshot(request)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, self._transact, converse, snapshot
+        )
+
+    def _transact(self, converse: _Converse, snapshot: Snapshot) -> Answer:
+        with self._database.transaction() as connection:
+            return converse(Conversation(self._options, connection, self._clock()), snapshot)
+
+    def _refuse(self, problem: Problem) -> web.Response:
+        response = _describe_problem(problem)
+        if problem.status == 401:
+            response.headers["WWW-Authenticate"] = self._challenge
+        if problem.status == 503:
+            response.headers["Retry-After"] = _RETRY_AFTER
+        return response
+
+
+async def _read_snapshot(request: web.Request) -> Snapshot:
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise RequestRefused(Problem.NOT_A_FORM)
+    if "Content-Encoding" in request.headers:
+        raise RequestRefused(Problem.ENCODED_BODY)
+    if request.query_string:
+        raise RequestRefused(Problem.QUERY_PARAMETERS)
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            body = await request.read()
+    except TimeoutError:
+        raise RequestRefused(Problem.BODY_TOO_SLOW) from None
+    form = parse_form(body)
+    return Snapshot(form, read_credentials(request.headers.getall("Authorization", ()), form))
+
+
+async def _continue(request: web.Request) -> web.Response | None:
+    """Ask for the body, if that is all that the client expects (RFC 9110, section 10.1.1)."""
+    if request.headers["Expect"].lower() != "100-continue":
+        return _describe_problem(Problem.EXPECTATION_FAILED)
+    if request.version >= (1, 1):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # else aiohttp takes the answer for begun
+    return None
+
+
+def _describe_problem(problem: Problem) -> web.Response:
+    members = {"error": problem.error, "error_description": problem.description}
+    return _respond(problem.status, members)
+
+
+def _respond(status: int, members: Mapping[str, object]) -> web.Response:
+    return web.json_response(members, status=status, headers=_HEADERS)

@@ -1,0 +1,95 @@
+"""Reads what a client sent: the form's parameters and the client's own credentials.
+
+Strict where the standard lets a server be: what two readers might take for two things is refused.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import (
+    parse_qsl,
+    unquote_plus,  # noqa: TID251 - form-encoded credentials; no path is read with it
+)
+
+from gateway.authserver.errors import Problem, RequestRefused
+
+_MAX_PARAMETERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who a client says it is, and how (the method's name as in RFC 7591, section 2)."""
+
+    client_id: str
+    secret: str
+    method: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.method})"
+
+
+def parse_form(body: bytes) -> dict[str, str]:
+    """Parse an application/x-www-form-urlencoded body.
+
+    A parameter without a value counts as left out (RFC 6749, section 3.2).
+
+    Raises:
+        RequestRefused: it is malformed, or a parameter comes twice (the same section).
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=_MAX_PARAMETERS,
+        )
+    except ValueError:
+        raise RequestRefused(Problem.MALFORMED_FORM) from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise RequestRefused(Problem.REPEATED_PARAMETER)
+    if any(_has_control_character(text) for pair in pairs for text in pair):
+        raise RequestRefused(Problem.CONTROL_CHARACTER)
+    return {name: value for name, value in form.items() if value}
+
+
+def read_credentials(authorization: Sequence[str], form: Mapping[str, str]) -> Credentials | None:
+    """Read the client's credentials from the Authorization headers or from the form.
+
+    None when there are none (RFC 6749, section 2.3.1).
+
+    Raises:
+        RequestRefused: they are malformed, or there is more than one kind of them.
+    """
+    client_id, secret = form.get("client_id"), form.get("client_secret")
+    if authorization:
+        if secret is not None or len(authorization) > 1:
+            raise RequestRefused(Problem.TWO_AUTHENTICATIONS)
+        credentials = _read_basic(authorization[0])
+        if client_id is not None and client_id != credentials.client_id:
+            raise RequestRefused(Problem.OTHER_CLIENT_ID)
+        return credentials
+    if client_id is None or secret is None:
+        return None
+    return Credentials(client_id, secret, "client_secret_post")
+
+
+def _read_basic(header: str) -> Credentials:
+    """Read `Basic base64(form-encoded id ":" form-encoded secret)`, as RFC 6749 has it."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        raise RequestRefused(Problem.INVALID_CLIENT)
+    try:
+        pair = base64.b64decode(encoded.strip(" "), validate=True).decode("utf-8")
+        client_id, secret = (
+            unquote_plus(part, errors="strict") for part in pair.split(":", maxsplit=1)
+        )
+    except ValueError:  # not Base64, not UTF-8 at either level, or no colon
+        raise RequestRefused(Problem.INVALID_CLIENT) from None
+    if not client_id or not secret or _has_control_character(client_id + secret):
+        raise RequestRefused(Problem.INVALID_CLIENT)
+    return Credentials(client_id, secret, "client_secret_basic")
+
+
+def _has_control_character(text: str) -> bool:
+    return any(character < " " or "\x7f" <= character <= "\x9f" for character in text)
