@@ -38,7 +38,7 @@ format: $(VENV)/.installed-dev ## Format the code and mend what lint can mend
 
 bench: $(VENV)/.installed-run ## Measure the guard against nginx doing the same job
 	@$(BIN)/python tests/parts/get.py bench
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python -m benchmarks.run $(ARGS)
 
 lock: $(VENV)/.created ## Refresh requirements/*.txt from pyproject.toml (ARGS=--upgrade for new versions)
 	@$(PYTHON) -m venv --clear .parts/lock

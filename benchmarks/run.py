@@ -1,0 +1,197 @@
+"""`make bench`: CPU time per request of the guard, beside nginx doing the same job, in one run.
+
+Prints a table and writes benchmarks/results/latest.json; benchmarks/README.md says how to read it.
+Ends with an error when one answer differs from what it should be, or a side was not cached.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.processes import StartFailed, cpu_seconds
+from benchmarks.stage import ANSWER, OTHER_CORE, TOKENS, Row, Stage, set_up
+from gateway import __version__
+from tests.parts.get import PartMissing, locate
+
+CONNECTIONS = 64
+RESULT = Path(__file__).parent / "results" / "latest.json"
+
+# Below this share of requests answered from memory, a row would measure introspection instead.
+LEAST_HIT_RATE = 0.97
+
+
+class MeasurementFailed(Exception):  # noqa: N818 - says what happened
+    """A figure would not mean what it says; the message says why."""
+
+
+@dataclass
+class Measured:
+    """What one row gave, round by round."""
+
+    row: Row
+    micros: list[float] = field(default_factory=list)  # CPU microseconds per request
+    rates: list[float] = field(default_factory=list)  # requests per second
+    p99: list[int] = field(default_factory=list)  # microseconds
+    requests: int = 0
+    introspections: int = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of requests that asked nobody."""
+        return 1 - self.introspections / self.requests
+
+    def as_json(self) -> dict[str, object]:
+        """Gives the row as it stands in the result file."""
+        return {
+            "name": self.row.name,
+            "cpu_microseconds_per_request": round(statistics.median(self.micros), 2),
+            "least": round(min(self.micros), 2),
+            "most": round(max(self.micros), 2),
+            "rounds": [round(value, 2) for value in self.micros],
+            "requests_per_second": round(statistics.median(self.rates)),
+            "p99_microseconds": round(statistics.median(self.p99)),
+            "requests": self.requests,
+            "introspections": self.introspections if self.row.asks else None,
+            "hit_rate": round(self.hit_rate, 5) if self.row.asks else None,
+            "answers_that_differ": 0,
+        }
+
+
+def drive(row: Row, tokens: Path, seconds: int) -> dict[str, float]:
+    """Sends requests to one proxy for some seconds, compares every answer, and gives the counts.
+
+    Raises:
+        MeasurementFailed: an answer differed, or a request got none.
+    """
+    command = ["taskset", "-c", str(OTHER_CORE), locate("wrk"), "-t", "1", "-c", str(CONNECTIONS)]
+    command += ["-d", f"{seconds}s", "-s", Path(__file__).parent / "load.lua"]
+    command += [f"http://127.0.0.1:{row.port}", "--", tokens, ANSWER]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+    result: dict[str, float] = json.loads(line.removeprefix("RESULT "))
+    if result["different"] or result["errors"] or not result["compared"]:
+        raise MeasurementFailed(f"{row.name}: answers that differ or are missing: {result}")
+    return result
+
+
+def measure(measured: Measured, tokens: Path, seconds: int) -> None:
+    """Adds one round to a row."""
+    row = measured.row
+    asked, used = row.introspections(), cpu_seconds(row.pid)
+    result = drive(row, tokens, seconds)
+    used, asked = cpu_seconds(row.pid) - used, row.introspections() - asked
+    measured.micros.append(used / result["requests"] * 1e6)
+    measured.rates.append(result["requests"] / result["seconds"])
+    measured.p99.append(int(result["p99_us"]))
+    measured.requests += int(result["requests"])
+    measured.introspections += asked
+
+
+def measure_all(stage: Stage, rounds: int, seconds: int) -> list[Measured]:
+    """Measures every row in turn, round after round, so that drift meets all of them alike."""
+    table = [Measured(row) for row in stage.rows]
+    for measured in table:
+        drive(measured.row, stage.tokens, 2)  # warm-up, not counted
+    for number in range(rounds):
+        for measured in table:
+            measure(measured, stage.tokens, seconds)
+            print(
+                f"round {number + 1}/{rounds}  {measured.row.name:<28} {measured.micros[-1]:6.1f}",
+                file=sys.stderr,
+            )
+    for measured in table:
+        if measured.hit_rate < LEAST_HIT_RATE:
+            raise MeasurementFailed(f"{measured.row.name}: only {measured.hit_rate:.1%} cached")
+    return table
+
+
+def as_text(table: list[Measured], ratios: dict[str, float]) -> str:
+    """Gives the table as Markdown."""
+    lines = [
+        "| | µs CPU / request | least - most | requests / s | p99 ms | from memory |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for measured in table:
+        rate = f"{measured.hit_rate:.3%}" if measured.row.asks else ""
+        lines.append(
+            f"| {measured.row.name} | {statistics.median(measured.micros):.1f} "
+            f"| {min(measured.micros):.1f} - {max(measured.micros):.1f} "
+            f"| {statistics.median(measured.rates):,.0f} "
+            f"| {statistics.median(measured.p99) / 1000:.1f} | {rate} |"
+        )
+    for name, ratio in ratios.items():
+        lines.append(f"| **gateway : nginx auth_request, {name}** | **{ratio:.2f}** | | | | |")
+    return "\n".join(lines)
+
+
+def ratios_of(table: list[Measured]) -> dict[str, float]:
+    """Gives gateway's CPU time as a multiple of nginx's, for both ways of logging."""
+    cost = {measured.row.name: statistics.median(measured.micros) for measured in table}
+    return {
+        log: round(cost[f"gateway, {log}"] / cost[f"nginx auth_request, {log}"], 3)
+        for log in ("no log", "log")
+    }
+
+
+def machine() -> dict[str, object]:
+    """Gives what the figures were measured on and with."""
+    cpu = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    nginx = subprocess.run([locate("nginx"), "-v"], capture_output=True, text=True, check=True)
+    return {
+        "processor": cpu[0] if cpu else platform.processor(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "nginx": nginx.stderr.strip().rpartition("/")[2],
+        "gateway": __version__,
+    }
+
+
+def main() -> int:
+    """Gives the exit status: 0 when every figure means what it says."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=int, default=4, help="how long one row of a round takes")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+            # nginx as root gives its workers to another user, who must reach its folder.
+            Path(folder).chmod(0o755)
+            with set_up(Path(folder)) as stage:
+                table = measure_all(stage, options.rounds, options.seconds)
+    except (PartMissing, StartFailed, MeasurementFailed) as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        return 1
+    ratios = ratios_of(table)
+    result = {
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "connections": CONNECTIONS,
+        "tokens": TOKENS,
+        "answer_bytes": len(ANSWER),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "rows": [measured.as_json() for measured in table],
+        "ratios": ratios,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(as_text(table, ratios))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
