@@ -59,9 +59,7 @@ _STRIPPED_PREFIXES = (IDENTITY_PREFIX, b"x-forwarded-")
 # to take away what the gateway relies on or adds (CVE-2024-45410).
 _NEVER_CONNECTION_OPTIONS = frozenset({b"authorization", b"host", b"cookie", b"content-type"})
 
-_FOLD = bytes.maketrans(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", b"abcdefghijklmnopqrstuvwxyz--"
-)
+_FOLD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", b"abcdefghijklmnopqrstuvwxyz--")
 
 
 def fold_name(name: bytes) -> bytes:
@@ -77,7 +75,9 @@ class RequestHeaderFilter:
     def __init__(self) -> None:
         self._verdicts: dict[bytes, bool] = {}
 
-    def filter(self, headers: Sequence[HeaderPair], *, keep_authorization: bool) -> list[HeaderPair]:
+    def filter(
+        self, headers: Sequence[HeaderPair], *, keep_authorization: bool
+    ) -> list[HeaderPair]:
         """Give the fields that cross to the upstream, as raw pairs in their order.
 
         Authorization is among them only when asked for: bearer tokens stop at the gateway.
@@ -115,9 +115,7 @@ class RequestHeaderFilter:
 
 def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
     """Give the further hop-by-hop fields that Connection names, folded."""
-    options = {
-        fold_name(option.strip(b" \t")) for value in values for option in value.split(b",")
-    }
+    options = {fold_name(option.strip(b" \t")) for value in values for option in value.split(b",")}
     return frozenset(
         options - _NEVER_CONNECTION_OPTIONS - {b"", b"close", b"keep-alive", b"upgrade"}
     )

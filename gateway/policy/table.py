@@ -98,18 +98,27 @@ class RouteTable:
         Takes a normalised host, a canonical path and the method as sent. Gives the route; or the
         methods that the chosen path pattern has, when this one is not among them; or None.
         """
+        leaf = self._find(host, path)
+        if leaf is None:
+            return None
+        return leaf.by_method.get(method) or leaf.otherwise or leaf.allow
+
+    def routes_of_path(self, host: str | None, path: str) -> list[Route]:
+        """Give the routes of the path pattern that a canonical path chooses, whatever the method."""
+        leaf = self._find(host, path)
+        if leaf is None:
+            return []
+        routes = dict.fromkeys((*leaf.by_method.values(), leaf.otherwise))
+        return [route for route in routes if route is not None]
+
+    def _find(self, host: str | None, path: str) -> _Leaf | None:
         state = self._hosts.get(host, self._any_host) if host is not None else self._any_host
         for segment in split_path(path):
             following = state.literals.get(segment) or state.parameter
             if following is None:
-                leaf = state.fallback
-                break
+                return state.fallback
             state = following
-        else:
-            leaf = state.end or state.fallback
-        if leaf is None:
-            return None
-        return leaf.by_method.get(method) or leaf.otherwise or leaf.allow
+        return state.end or state.fallback
 
 
 def _insert(tree: _Node, index: int, route: Route) -> None:

@@ -1,0 +1,337 @@
+"""The composition root: one configuration becomes one running gateway.
+
+Here, and only here, the rooms are joined: the embedded server is handed to the guard as an
+Introspector, and the guard's cache hears of revocations as a RevocationSink.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from aiohttp import http_parser, web
+
+from gateway.admin.application import create_application
+from gateway.introspection.cache import IntrospectionCache
+from gateway.introspection.coalescing import CachedIntrospector
+from gateway.introspection.revocations import RevocationListener, publish
+from gateway.introspection.rfc7662 import HttpIntrospector
+from gateway.middleware.front import FrontLimits, FrontServer
+from gateway.middleware.guard import Guard, GuardLimits
+from gateway.middleware.metadata import ProtectedResource
+from gateway.middleware.record import Recorder
+from gateway.policy.interfaces import Introspector
+from gateway.proxy.upstream import Upstream, UpstreamTimeouts
+from gateway.settings import Address, GatewaySettings, compile_routes
+from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from gateway.authserver.server import EmbeddedServer
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 30.0
+_BACKLOG = 1024
+_STDOUT = 1
+
+
+class StartFailure(Exception):  # noqa: N818 - what became of the start
+    """The gateway cannot start; the text is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the listeners really are, also when the configuration says port 0."""
+
+    guard: Address
+    admin: Address
+    authorization_server: Address | None
+
+
+def _ignore(*_: object) -> None:
+    """Take no note."""
+
+
+@asynccontextmanager
+async def open_introspectors(
+    settings: GatewaySettings,
+    metrics: Metrics | None = None,
+    log_request: Callable[[str, str, int, float], None] = _ignore,
+) -> AsyncIterator[dict[str, Introspector]]:
+    """Open everyone who vouches for tokens, by the names of the configuration.
+
+    The embedded server, if there is one, is among them and can be told by its `application`.
+    Raises StartFailure.
+    """
+    metrics = metrics or Metrics()
+    async with AsyncExitStack() as stack:
+        introspectors: dict[str, Introspector] = {}
+        for name, server in settings.authorization_servers.items():
+            if server.introspection is not None:
+                asked = server.introspection
+                client = HttpIntrospector(
+                    issuer=asked.issuer,
+                    url=asked.url,
+                    client_id=asked.client_id,
+                    client_secret=asked.client_secret.get_secret_value(),
+                    timeout=asked.timeout,
+                )
+                stack.push_async_callback(client.close)
+                introspectors[name] = client
+            else:
+                embedded = await asyncio.to_thread(
+                    _open_embedded, name, settings, metrics, log_request
+                )
+                stack.push_async_callback(embedded.close)
+                introspectors[name] = embedded
+        yield introspectors
+
+
+def _open_embedded(
+    name: str,
+    settings: GatewaySettings,
+    metrics: Metrics,
+    log_request: Callable[[str, str, int, float], None],
+) -> "EmbeddedServer":
+    # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
+    from gateway.authserver.database import DatabaseUnavailable
+    from gateway.authserver.options import AuthorizationServerOptions
+    from gateway.authserver.server import EmbeddedServer
+
+    embedded = settings.authorization_servers[name].embedded
+    assert embedded is not None  # noqa: S101 - for the type checker: one of the two is set
+    options = AuthorizationServerOptions(
+        name=name,
+        issuer=embedded.issuer,
+        database_url=embedded.database,
+        access_token_lifetime=int(embedded.access_token_lifetime),
+        scopes=embedded.scopes,
+    )
+    make_state_dir(settings)
+    try:
+        return EmbeddedServer(
+            options,
+            partial(publish, settings.state_dir, source="endpoint"),
+            metrics.tokens_issued.count,
+            log_request,
+        )
+    except DatabaseUnavailable as error:
+        raise StartFailure(f"database of authorization server {name!r}: {error}") from error
+
+
+class RunningGateway:
+    """A gateway that accepts connections; made by `run_gateway`."""
+
+    def __init__(self, addresses: Addresses, metrics: Metrics, server: FrontServer) -> None:
+        self.addresses = addresses
+        self.metrics = metrics
+        self.is_draining = False
+        self._server = server
+        self._sites: list[asyncio.Server] = []
+
+    async def why_not_ready(self) -> str | None:
+        """Give None when the gateway can serve, else the reason."""
+        return "draining" if self.is_draining else None
+
+    async def accept(self, sock: socket.socket) -> None:
+        """Begin to accept clients."""
+        loop = asyncio.get_running_loop()
+        self._sites.append(await loop.create_server(self._server, sock=sock, backlog=_BACKLOG))
+
+    async def drain(self) -> None:
+        """Stop accepting, let the requests under way finish, close what remains."""
+        self.is_draining = True
+        for site in self._sites:
+            site.close()
+        self._server.pre_shutdown()
+        await self._server.shutdown(DRAIN_SECONDS)
+
+
+@asynccontextmanager
+async def run_gateway(
+    settings: GatewaySettings, access_log_descriptor: int = _STDOUT
+) -> AsyncIterator[RunningGateway]:
+    """Run a gateway until the context is left; then it drains. Raises StartFailure."""
+    _require_c_parser()
+    make_state_dir(settings)
+    table = compile_routes(settings)
+    metrics = Metrics(
+        table.routes,
+        {
+            name: urlsplit(upstream.servers[0]).netloc
+            for name, upstream in settings.upstreams.items()
+        },
+    )
+    access_log = AccessLog(
+        access_log_descriptor, _log_format(settings, access_log_descriptor), settings.access_log
+    )
+    cache = IntrospectionCache(
+        max_lifetime=settings.introspection_cache.max_lifetime,
+        negative_lifetime=settings.introspection_cache.negative_lifetime,
+        max_entries=settings.introspection_cache.max_entries,
+    )
+    async with AsyncExitStack() as stack:
+        stack.callback(access_log.flush)
+        sockets = _bind_all(settings, stack)
+        introspectors = await stack.enter_async_context(open_introspectors(settings, metrics))
+        # Before the first request: who revokes must find every worker that could remember a token.
+        await stack.enter_async_context(_listen_for_revocations(settings, cache, metrics))
+        upstreams = _open_upstreams(settings, stack)
+        _add_gauges(metrics, cache, upstreams)
+        resource = ProtectedResource(table, settings.public_url)
+        guard = Guard(
+            table=table,
+            introspectors={
+                name: CachedIntrospector(name, introspector, cache, metrics)
+                for name, introspector in introspectors.items()
+            },
+            upstreams=upstreams,
+            resource=resource,
+            trusted_proxies=settings.trusted_proxies,
+            limits=GuardLimits(
+                settings.limits.header_bytes, settings.limits.body, settings.timeouts.body
+            ),
+        )
+        recorder = Recorder(guard, metrics, access_log, resource.metadata_url(None))
+        front = FrontServer(
+            recorder,
+            recorder.refuse_malformed,
+            FrontLimits(
+                headers=settings.limits.headers,
+                header_bytes=settings.limits.header_bytes,
+                head_seconds=settings.timeouts.head,
+                idle_seconds=settings.timeouts.idle,
+            ),
+        )
+        gateway = RunningGateway(_addresses(sockets), metrics, front)
+        admin = create_application(metrics, gateway.why_not_ready, settings.admin_listen.host)
+        await _serve(admin, sockets["admin"], stack)
+        for name, introspector in introspectors.items():
+            if settings.authorization_servers[name].embedded is not None:
+                embedded: EmbeddedServer = introspector  # type: ignore[assignment] # it is the one
+                await _serve(embedded.application(), sockets["authorization_server"], stack)
+        await gateway.accept(sockets["guard"])
+        stack.push_async_callback(gateway.drain)
+        yield gateway
+
+
+def make_state_dir(settings: GatewaySettings) -> None:
+    """Make the folder of databases and sockets, for its owner alone. Raises StartFailure."""
+    try:
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartFailure(f"state_dir {settings.state_dir}: {error.strerror}") from error
+    if not os.access(settings.state_dir, os.W_OK | os.X_OK):
+        raise StartFailure(f"state_dir {settings.state_dir}: it is not writable")
+
+
+def _require_c_parser() -> None:
+    # aiohttp's parser in Python differs from the one in C that its advisories are tested on.
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        raise StartFailure("aiohttp has no C parser on this system; install one of its wheels")
+
+
+def _log_format(settings: GatewaySettings, descriptor: int) -> str:
+    if settings.log_format != "auto":
+        return settings.log_format
+    return "text" if os.isatty(descriptor) else "json"
+
+
+def _bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, socket.socket]:
+    wanted = {"guard": settings.listen, "admin": settings.admin_listen}
+    for server in settings.authorization_servers.values():
+        if server.embedded is not None:
+            wanted["authorization_server"] = server.embedded.listen
+    sockets = {}
+    for what, address in wanted.items():
+        try:
+            sock = socket.create_server(
+                (address.host, address.port),
+                family=socket.AF_INET6 if ":" in address.host else socket.AF_INET,
+                backlog=_BACKLOG,
+            )
+        except OSError as error:
+            raise StartFailure(f"cannot listen on {address}: {error.strerror or error}") from error
+        stack.callback(sock.close)
+        sockets[what] = sock
+    return sockets
+
+
+def _addresses(sockets: Mapping[str, socket.socket]) -> Addresses:
+    found = {what: Address(*sock.getsockname()[:2]) for what, sock in sockets.items()}
+    return Addresses(found["guard"], found["admin"], found.get("authorization_server"))
+
+
+@asynccontextmanager
+async def _listen_for_revocations(
+    settings: GatewaySettings, cache: IntrospectionCache, metrics: Metrics
+) -> AsyncIterator[None]:
+    for source in ("endpoint", "command"):
+        metrics.revocations.start_at_zero(source)
+    listener = RevocationListener(settings.state_dir, cache, metrics.revocations.count)
+    try:
+        await listener.__aenter__()
+    except OSError as error:
+        raise StartFailure(f"state_dir {settings.state_dir}: {error}") from error
+    try:
+        yield
+    finally:
+        await listener.__aexit__()
+
+
+def _open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, Upstream]:
+    upstreams = {}
+    for name, upstream in settings.upstreams.items():
+        url = urlsplit(upstream.servers[0])
+        timeouts = upstream.timeouts
+        upstreams[name] = Upstream(
+            name,
+            url.hostname or "",
+            url.port or 80,
+            UpstreamTimeouts(timeouts.connect, timeouts.response, timeouts.idle),
+        )
+        stack.callback(upstreams[name].close)
+    return upstreams
+
+
+def _add_gauges(
+    metrics: Metrics, cache: IntrospectionCache, upstreams: Mapping[str, Upstream]
+) -> None:
+    metrics.add_gauge(
+        "gateway_introspection_cache_entries",
+        "Introspection answers that are held",
+        ("tier",),
+        lambda: [(("memory",), cache.count_entries())],
+    )
+    metrics.add_gauge(
+        "gateway_upstream_up",
+        "Whether the last connection to the server succeeded",
+        ("upstream", "server"),
+        lambda: [((one.name, one.server), float(one.is_up)) for one in upstreams.values()],
+    )
+    metrics.add_gauge(
+        "gateway_upstream_connections",
+        "Open connections to the server, by state",
+        ("upstream", "server", "state"),
+        lambda: [
+            ((one.name, one.server, state), count)
+            for one in upstreams.values()
+            for state, count in one.count_connections()
+        ],
+    )
+
+
+async def _serve(application: web.Application, sock: socket.socket, stack: AsyncExitStack) -> None:
+    runner = web.AppRunner(
+        application, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, sock, backlog=_BACKLOG).start()

@@ -1,0 +1,76 @@
+"""`gateway run`: the gateway, until it is told to stop."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.app import Addresses, StartFailure, run_gateway
+from gateway.cli.configuration import load_settings
+from gateway.settings import GatewaySettings
+
+_ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")
+]
+
+
+def run(config: _ConfigOption = None) -> None:
+    """Run the guard, and the embedded authorization server when one is configured.
+
+    Prints one line when it accepts connections. SIGTERM and SIGINT let the requests under way
+    finish, for 30 seconds at most.
+
+    Example: gateway run -c config/gateway.yaml
+    """
+    settings = load_settings(config)
+    configure_logging()
+    try:
+        run_event_loop(serve(settings))
+    except StartFailure as error:
+        typer.echo(f"gateway: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Run a gateway until SIGTERM or SIGINT. Raises StartFailure."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with run_gateway(settings) as gateway:
+        typer.echo(describe(gateway.addresses), err=True)
+        await stop.wait()
+        typer.echo("gateway: draining", err=True)
+
+
+def describe(addresses: Addresses) -> str:
+    """Say in one line where everything listens."""
+    parts = [f"gateway: ready on http://{addresses.guard}", f"admin http://{addresses.admin}"]
+    if addresses.authorization_server is not None:
+        parts.append(f"authorization server http://{addresses.authorization_server}")
+    return ", ".join(parts)
+
+
+def run_event_loop(main: Coroutine[object, object, None]) -> None:
+    """Run a coroutine on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
+
+
+def configure_logging() -> None:
+    """Send the gateway's own messages to standard error; the access log has standard output."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    # Both describe requests, tokens and all, at DEBUG.
+    for name in ("aiohttp", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)

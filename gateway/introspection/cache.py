@@ -1,0 +1,161 @@
+"""The cache of introspection answers, in memory.
+
+Rules it keeps: an answer is only about "who is this token", keyed by the token's hash and by who
+was asked; no answer outlives the token's `exp`; an answer that was on its way when a revocation
+arrived is neither used nor kept; random tokens cannot push good ones out, because refusals live in
+a bounded cache of their own.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
+
+from gateway.policy.headers import HeaderPair, identity_headers
+from gateway.policy.interfaces import Revocation
+from gateway.policy.rejection import Reason
+from gateway.policy.token import Inactive, Token
+from gateway.policy.tokenformat import token_hash
+
+_MAXIMUM_NEGATIVE_ENTRIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A cached answer: who the token is and what upstreams are told of it.
+
+    `fresh_until` is on the cache's monotonic clock, in seconds.
+    """
+
+    verdict: Token | Inactive
+    identity: tuple[HeaderPair, ...]
+    fresh_until: float
+
+
+@dataclass(slots=True)
+class Flight:
+    """A question that is on its way, and the revocations that arrived meanwhile."""
+
+    key: bytes
+    is_revoked: bool = False
+    revoked_clients: set[str] = field(default_factory=set)
+
+    def is_overtaken(self, verdict: Token | Inactive) -> bool:
+        """Whether a revocation that arrived meanwhile concerns this answer."""
+        return self.is_revoked or (
+            isinstance(verdict, Token) and verdict.client_id in self.revoked_clients
+        )
+
+
+class IntrospectionCache:
+    """Answers of all authorization servers, bounded; also the sink of revocations.
+
+    Lifetimes are in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_lifetime: float,
+        negative_lifetime: float,
+        max_entries: int,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._max_lifetime = max_lifetime
+        self._negative_lifetime = negative_lifetime
+        self._monotonic = monotonic
+        self._wall_clock = wall_clock
+        self._active: LRUCache[bytes, Answer] = LRUCache(max_entries)
+        self._inactive: LRUCache[bytes, Answer] = LRUCache(
+            min(max_entries, _MAXIMUM_NEGATIVE_ENTRIES)
+        )
+        self._flights: dict[int, Flight] = {}
+
+    @staticmethod
+    def source_prefix(authorization_server: str) -> bytes:
+        """Give what stands before each key of this server: answers of two never mix."""
+        return hashlib.sha256(authorization_server.encode()).digest()[:8]
+
+    def get(self, key: bytes) -> Answer | None:
+        """Give a fresh answer, or None."""
+        answer = self._active.get(key)
+        if answer is None:
+            answer = self._inactive.get(key)
+            if answer is None:
+                return None
+        if answer.fresh_until > self._monotonic():
+            return answer
+        self._forget(key)
+        return None
+
+    def depart(self, key: bytes) -> Flight:
+        """Note that a question is on its way. It must come back through `land` or `abandon`."""
+        flight = Flight(key)
+        self._flights[id(flight)] = flight
+        return flight
+
+    def land(self, flight: Flight, verdict: Token | Inactive) -> Answer:
+        """Take the answer to a question, unless a revocation has overtaken it."""
+        self.abandon(flight)
+        if flight.is_overtaken(verdict):
+            verdict = Inactive(Reason.REVOKED_TOKEN)
+        return self._keep(flight.key, verdict)
+
+    def abandon(self, flight: Flight) -> None:
+        """Note that a question will have no answer."""
+        self._flights.pop(id(flight), None)
+
+    def revoke(self, revocation: Revocation) -> None:
+        """Forget what has been revoked, and mark the questions on their way. RevocationSink."""
+        prefix = self.source_prefix(revocation.authorization_server)
+        if revocation.kind == "token":
+            key = prefix + bytes.fromhex(revocation.value)
+            self._forget(key)
+            self._keep(key, Inactive(Reason.REVOKED_TOKEN))
+        else:
+            for key in [
+                key
+                for key, answer in self._active.items()
+                if key.startswith(prefix)
+                and isinstance(answer.verdict, Token)
+                and answer.verdict.client_id == revocation.value
+            ]:
+                self._forget(key)
+        for flight in self._flights.values():
+            if revocation.kind == "token":
+                flight.is_revoked = flight.is_revoked or flight.key == key
+            elif flight.key.startswith(prefix):
+                flight.revoked_clients.add(revocation.value)
+
+    def count_entries(self) -> int:
+        """Say how many answers are held, stale ones included."""
+        return len(self._active) + len(self._inactive)
+
+    def _keep(self, key: bytes, verdict: Token | Inactive) -> Answer:
+        now = self._monotonic()
+        if isinstance(verdict, Inactive):
+            answer = Answer(verdict, (), now + self._negative_lifetime)
+            self._active.pop(key, None)
+            if self._negative_lifetime > 0:
+                self._inactive[key] = answer
+            return answer
+        lifetime = self._max_lifetime
+        if verdict.expires_at is not None:
+            lifetime = min(lifetime, verdict.expires_at - self._wall_clock())
+        answer = Answer(verdict, tuple(identity_headers(verdict)), now + lifetime)
+        self._inactive.pop(key, None)
+        if lifetime > 0:
+            self._active[key] = answer
+        return answer
+
+    def _forget(self, key: bytes) -> None:
+        self._active.pop(key, None)
+        self._inactive.pop(key, None)
+
+
+def cache_key(prefix: bytes, token: str) -> bytes:
+    """Name a token to the cache: never by itself, only by its hash and by who is asked."""
+    return prefix + token_hash(token)

@@ -1,0 +1,218 @@
+"""The guard: one function that reads top-down.
+
+Rule: it fails closed. A request is forwarded on one line only, after everything before it has said
+yes; whatever raises on the way is refused by `record`, and nothing has gone to the upstream.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from gateway.introspection.coalescing import CachedIntrospector
+from gateway.middleware.exchange import Exchange, ExchangeBody
+from gateway.middleware.judge import Judgement, find_route, judge_token
+from gateway.middleware.metadata import ProtectedResource
+from gateway.middleware.refuse import refuse
+from gateway.policy.headers import RequestHeaderFilter, forwarding_headers
+from gateway.policy.host import normalize_host
+from gateway.policy.path import AmbiguousPath, canonicalize_path
+from gateway.policy.rejection import Reason, Rejection
+from gateway.policy.table import RouteTable
+from gateway.policy.target import MalformedTarget, split_target
+from gateway.policy.token import Token
+from gateway.proxy.connection import UpstreamFailure
+from gateway.proxy.exchange import BodyFailure, Forwarded, ForwardRequest
+from gateway.proxy.forward import forward
+from gateway.proxy.upstream import Upstream
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """Of a request: bytes of its head and its body, seconds between two pieces of the body."""
+
+    header_bytes: int
+    body_bytes: int
+    body_seconds: float
+
+
+class Malformed(Exception):  # noqa: N818 - says what the request is
+    """The request is refused before it has a route."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(detail)
+
+
+class Guard:
+    """Judges each request, and forwards what is allowed."""
+
+    def __init__(
+        self,
+        *,
+        table: RouteTable,
+        introspectors: Mapping[str, CachedIntrospector],
+        upstreams: Mapping[str, Upstream],
+        resource: ProtectedResource,
+        trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
+        limits: GuardLimits,
+    ) -> None:
+        self._table = table
+        self._introspectors = introspectors
+        self._upstreams = upstreams
+        self._resource = resource
+        self._trusted_proxies = trusted_proxies
+        self._limits = limits
+        self._header_filter = RequestHeaderFilter()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer one request: with a refusal, or with what the upstream says."""
+        try:
+            query = self._read_target(exchange)
+            length = self._read_framing(exchange)
+        except Malformed as error:
+            await self._refuse(exchange, Rejection(error.reason, detail=error.detail))
+            return
+        if self._resource.is_asked_for(exchange.path):
+            await self._resource.answer(exchange)
+            return
+        route = find_route(self._table, exchange.host, exchange.path, exchange.method)
+        if isinstance(route, Rejection):
+            await self._refuse(exchange, route)
+            return
+        exchange.route = route
+        judgement = await judge_token(
+            route, exchange.request.headers.getall("Authorization", ()), self._introspectors
+        )
+        if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
+            exchange.token = judgement.answer.verdict
+        rejection = judgement.rejection or self._judge_body(exchange, length)
+        if rejection is not None:
+            await self._refuse(exchange, rejection)
+            return
+        await self._forward(exchange, judgement, query, length)
+
+    def _read_target(self, exchange: Exchange) -> str:
+        """Read host and path into the exchange, and give the query. Raises Malformed."""
+        request = exchange.request
+        if request.version not in ((1, 1), (1, 0)):
+            raise Malformed(Reason.MALFORMED_REQUEST, "neither HTTP/1.1 nor HTTP/1.0")
+        value = request.headers.get("Host")
+        if value is not None:
+            exchange.host = normalize_host(value)
+            if exchange.host is None:
+                raise Malformed(Reason.MALFORMED_REQUEST, "the Host header is malformed")
+        try:
+            path, query = split_target(request.raw_path, exchange.host)
+            exchange.path = path
+            exchange.path = canonicalize_path(path)
+        except MalformedTarget as error:
+            raise Malformed(Reason.MALFORMED_REQUEST, str(error)) from None
+        except AmbiguousPath as error:
+            raise Malformed(Reason.AMBIGUOUS_PATH, error.kind) from None
+        return query
+
+    def _read_framing(self, exchange: Exchange) -> int | None:
+        """Give the announced length of the body, None when it is chunked. Raises Malformed."""
+        headers = exchange.request.headers
+        protocol = exchange.request.protocol
+        if getattr(protocol, "must_measure", False):
+            size = sum(len(name) + len(value) + 4 for name, value in exchange.headers)
+            if size > self._limits.header_bytes:
+                raise Malformed(Reason.HEADERS_TOO_LARGE, f"{size} bytes")
+        encoding = headers.get("Transfer-Encoding")
+        if encoding is not None:
+            if not exchange.speaks_http_1_1 or encoding.lower() != "chunked":
+                raise Malformed(Reason.MALFORMED_REQUEST, "Transfer-Encoding is not `chunked`")
+            if "Content-Length" in headers or len(headers.getall("Transfer-Encoding")) > 1:
+                raise Malformed(Reason.MALFORMED_REQUEST, "the framing is ambiguous")
+            return None
+        length = headers.get("Content-Length")
+        if length is None:
+            return 0
+        if not (length.isascii() and length.isdigit()):
+            raise Malformed(Reason.MALFORMED_REQUEST, "Content-Length is malformed")
+        return int(length)
+
+    def _judge_body(self, exchange: Exchange, length: int | None) -> Rejection | None:
+        if length is not None and length > self._limits.body_bytes:
+            return Rejection(Reason.BODY_TOO_LARGE, detail=f"{length} bytes announced")
+        expectation = exchange.request.headers.get("Expect")
+        if expectation is not None and expectation.lower() != "100-continue":
+            return Rejection(Reason.EXPECTATION_FAILED)
+        return None
+
+    async def _forward(
+        self, exchange: Exchange, judgement: Judgement, query: str, length: int | None
+    ) -> None:
+        route = judgement.route
+        assert route is not None  # noqa: S101 - for the type checker: a judged request has one
+        upstream = self._upstreams[route.upstream]
+        exchange.upstream = upstream.name
+        request = ForwardRequest(
+            exchange.method,
+            (exchange.path + query).encode("utf-8", "surrogateescape"),
+            self._headers(exchange, judgement, upstream),
+            self._body(exchange, length),
+        )
+        outcome = exchange.forwarded = Forwarded()
+        try:
+            await forward(upstream, request, exchange, outcome)
+        except (UpstreamFailure, BodyFailure) as failure:
+            if outcome.status:
+                exchange.reason = failure.reason
+                exchange.detail = str(failure)
+            else:
+                await self._refuse(exchange, Rejection(failure.reason, detail=str(failure)))
+                return
+        finally:
+            if outcome.status:
+                exchange.status = outcome.status
+                exchange.bytes_sent = outcome.bytes_sent
+
+    def _headers(
+        self, exchange: Exchange, judgement: Judgement, upstream: Upstream
+    ) -> list[tuple[bytes, bytes]]:
+        received = exchange.headers
+        host = upstream.authority
+        for name, value in received:
+            if len(name) == 4 and name.lower() == b"host":
+                host = value
+                break
+        headers = [(b"Host", host)]
+        headers += self._header_filter.filter(
+            received, keep_authorization=judgement.keeps_authorization
+        )
+        headers += forwarding_headers(
+            exchange.peer,
+            "https" if exchange.request.get_extra_info("sslcontext") else "http",
+            host,
+            received,
+            is_trusted=self._is_trusted(exchange.peer),
+        )
+        headers.append((b"X-Request-Id", exchange.request_id.encode("ascii")))
+        route = judgement.route
+        if judgement.answer is not None and route is not None and not route.is_public:
+            headers += judgement.answer.identity
+        return headers
+
+    def _body(self, exchange: Exchange, length: int | None) -> ExchangeBody | None:
+        if length == 0 and "Content-Length" not in exchange.request.headers:
+            return None
+        if "Expect" in exchange.request.headers and exchange.speaks_http_1_1 and length != 0:
+            # Only now: a body is not asked for before the request is allowed.
+            exchange.write(_CONTINUE)
+        return ExchangeBody(
+            exchange, length, limit=self._limits.body_bytes, timeout=self._limits.body_seconds
+        )
+
+    def _is_trusted(self, peer: str) -> bool:
+        if not self._trusted_proxies or peer == "unix":
+            return False
+        address = ip_address(peer)
+        return any(address in network for network in self._trusted_proxies)
+
+    async def _refuse(self, exchange: Exchange, rejection: Rejection) -> None:
+        await refuse(exchange, rejection, self._resource.metadata_url(exchange.host))

@@ -1,0 +1,101 @@
+"""May this request pass? The guard asks for real, `gateway explain` asks for an operator.
+
+It reads top-down: route, token, who vouches for it, what the route demands. Whatever is not a clear
+yes is a Rejection.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gateway.introspection.cache import Answer
+from gateway.introspection.coalescing import CachedIntrospector
+from gateway.policy.bearer import read_bearer
+from gateway.policy.decision import decide
+from gateway.policy.interfaces import AuthorizationServerUnavailable
+from gateway.policy.rejection import Reason, Rejection
+from gateway.policy.routes import Route
+from gateway.policy.table import RouteTable
+from gateway.policy.token import Inactive, Token
+
+_NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
+
+
+@dataclass(slots=True)
+class Judgement:
+    """The verdict: `rejection` is None when the request may pass.
+
+    `route` is None when none was found; `answer` says who the token is, as far as it was asked;
+    `keeps_authorization` whether the Authorization header goes on to the upstream.
+    """
+
+    route: Route | None
+    rejection: Rejection | None
+    answer: Answer | None = None
+    keeps_authorization: bool = False
+
+
+def find_route(table: RouteTable, host: str | None, path: str, method: str) -> Route | Rejection:
+    """Find the route of a canonical path, or say why there is none."""
+    match = table.match(host, path, method)
+    if isinstance(match, Route) and method not in _NEVER_FORWARDED:
+        return match
+    if match is None:
+        return Rejection(Reason.NO_ROUTE)
+    allow = match if isinstance(match, frozenset) else (match.methods or _USUAL_METHODS)
+    return Rejection(Reason.METHOD_NOT_ALLOWED, allow=tuple(sorted(allow)))
+
+
+_USUAL_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+
+async def judge_token(
+    route: Route,
+    authorization: Sequence[str],
+    introspectors: Mapping[str, CachedIntrospector],
+) -> Judgement:
+    """Hold the Authorization header of a request against what its route demands."""
+    if route.requirement is None:
+        return await _judge_public(route, authorization, introspectors)
+    token = read_bearer(authorization)
+    if isinstance(token, Reason):
+        return Judgement(route, Rejection(token))
+    introspector = introspectors[route.authorization_server or ""]
+    answer = introspector.remembered(token)
+    if answer is None:
+        try:
+            answer = await introspector.ask(token)
+        except AuthorizationServerUnavailable as error:
+            return Judgement(
+                route,
+                Rejection(Reason.AUTHORIZATION_SERVER_UNAVAILABLE, detail=str(error)),
+            )
+    verdict = answer.verdict
+    if isinstance(verdict, Inactive):
+        return Judgement(route, Rejection(verdict.reason), answer)
+    return Judgement(
+        route, decide(route, verdict, time.time()), answer, keeps_authorization=route.forward_token
+    )
+
+
+async def _judge_public(
+    route: Route,
+    authorization: Sequence[str],
+    introspectors: Mapping[str, CachedIntrospector],
+) -> Judgement:
+    """A public route demands nothing, yet an active token of ours is not for its upstream.
+
+    Any other Authorization header passes unchanged: a legacy service may have its own. When it
+    cannot be known whether a bearer token is active, it stops here.
+    """
+    token = read_bearer(authorization)
+    if isinstance(token, Reason):
+        return Judgement(route, None, keeps_authorization=True)
+    if route.authorization_server is None:
+        return Judgement(route, None)
+    introspector = introspectors[route.authorization_server]
+    try:
+        answer = introspector.remembered(token) or await introspector.ask(token)
+    except AuthorizationServerUnavailable:
+        return Judgement(route, None)
+    return Judgement(route, None, keeps_authorization=not isinstance(answer.verdict, Token))

@@ -1,0 +1,145 @@
+"""The outermost of the middlewares: starts the clock, gives the request its id, keeps the books.
+
+It is also the last line of defence: an exception anywhere inside becomes a refusal, never a
+forwarded request and never a traceback.
+"""
+
+import asyncio
+import logging
+import random  # noqa: TID251 - for request ids, which need not be unguessable
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from gateway.middleware.exchange import Exchange
+from gateway.middleware.front import SENT_AND_CLOSED, SENT_AND_OPEN
+from gateway.middleware.refuse import build_refusal, refuse
+from gateway.policy.rejection import REFUSALS, Reason, Rejection
+from gateway.telemetry.access_log import CLIENT_GONE, AccessLog, LogEntry
+from gateway.telemetry.metrics import NO_ROUTE, Metrics
+
+log = logging.getLogger(__name__)
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_UPSTREAM = "-"
+
+# An id for the logs need not be unguessable, and the system's generator costs a system call.
+_random_bits = random.SystemRandom().getrandbits(64)
+_ids = random.Random(_random_bits)  # noqa: S311 - see above
+
+
+def new_request_id() -> str:
+    """Make a request id of 96 random bits."""
+    return f"{_ids.getrandbits(96):024x}"
+
+
+class Recorder:
+    """Wraps the guard for aiohttp's server."""
+
+    def __init__(
+        self,
+        guard: Callable[[Exchange], Awaitable[None]],
+        metrics: Metrics,
+        access_log: AccessLog,
+        metadata_url: str,
+    ) -> None:
+        self._guard = guard
+        self._metrics = metrics
+        self._access_log = access_log
+        self._metadata_url = metadata_url
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request, and record how it went."""
+        started = time.perf_counter()
+        exchange = Exchange(request, new_request_id())
+        try:
+            await self._guard(exchange)
+        except asyncio.CancelledError:
+            exchange.status = CLIENT_GONE
+            raise
+        except ConnectionError:
+            exchange.status = CLIENT_GONE
+            exchange.keep_alive = False
+        except Exception:
+            log.exception("request %s failed inside the gateway", exchange.request_id)
+            await self._fail(exchange)
+        finally:
+            self._record(exchange, time.perf_counter() - started)
+        return SENT_AND_OPEN if exchange.keep_alive else SENT_AND_CLOSED
+
+    def refuse_malformed(
+        self, request: web.BaseRequest, reason: Reason, detail: str
+    ) -> web.StreamResponse:
+        """Refuse what could not even be parsed, and record it."""
+        exchange = Exchange(request, new_request_id())
+        exchange.method = "-"
+        exchange.reason = reason
+        exchange.detail = detail
+        exchange.status = REFUSALS[reason].status
+        answer = build_refusal(
+            Rejection(reason),
+            exchange.request_id,
+            self._metadata_url,
+            wants_html=False,
+            is_head=False,
+            connection="close",
+        )
+        exchange.bytes_sent = len(answer)
+        try:
+            exchange.write(answer)
+        except ConnectionError:
+            exchange.status = CLIENT_GONE
+        self._record(exchange, 0.0)
+        return SENT_AND_CLOSED
+
+    async def _fail(self, exchange: Exchange) -> None:
+        has_begun = exchange.status != 0 or (
+            exchange.forwarded is not None and exchange.forwarded.status != 0
+        )
+        exchange.keep_alive = False
+        exchange.reason = Reason.INTERNAL_ERROR
+        try:
+            if has_begun:
+                exchange.abort()
+            else:
+                await refuse(exchange, Rejection(Reason.INTERNAL_ERROR), self._metadata_url)
+        except ConnectionError:
+            exchange.status = CLIENT_GONE
+
+    def _record(self, exchange: Exchange, seconds: float) -> None:
+        metrics = self._metrics
+        route = exchange.route.name if exchange.route is not None else NO_ROUTE
+        method = exchange.method if exchange.method in _METHODS else "other"
+        metrics.requests.count(route, method, str(exchange.status))
+        metrics.request_duration.observe(exchange.upstream or _NO_UPSTREAM, seconds)
+        reason = exchange.reason
+        if reason is not None:
+            metrics.count_refusal(route, reason)
+        forwarded = exchange.forwarded
+        if forwarded is not None and exchange.upstream is not None:
+            metrics.count_upstream(exchange.upstream, forwarded.result, forwarded.seconds_to_head)
+        if self._access_log.wants(reason):
+            self._access_log.write(self._entry(exchange, route, seconds))
+
+    def _entry(self, exchange: Exchange, route: str, seconds: float) -> LogEntry:
+        token = exchange.token
+        forwarded = exchange.forwarded
+        return LogEntry(
+            request_id=exchange.request_id,
+            peer=exchange.peer,
+            method=exchange.method,
+            host=exchange.host or "",
+            path=exchange.path,
+            route=route,
+            status=exchange.status,
+            reason=exchange.reason,
+            detail=exchange.detail,
+            client_id=token.client_id if token is not None else None,
+            subject=token.subject if token is not None else None,
+            upstream=exchange.upstream,
+            duration=seconds,
+            upstream_duration=forwarded.seconds_to_head if forwarded is not None else 0.0,
+            bytes_received=exchange.bytes_received,
+            bytes_sent=exchange.bytes_sent,
+        )

@@ -1,0 +1,362 @@
+"""One connection to an upstream: HTTP/1.1, one exchange at a time, streaming with back-pressure.
+
+Rule: a response reaches the client only as far as it is well framed. What is malformed, cut off or
+unasked for ends the connection, and is never taken for the beginning or the end of anything.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import httptools
+
+from gateway.policy.headers import HeaderPair
+from gateway.policy.rejection import Reason
+
+_MAXIMUM_HEAD = 256 * 1024
+_MAXIMUM_FIELDS = 512
+_MAXIMUM_INFORMATIONAL = 256
+_READ_HIGH_WATER = 256 * 1024
+_WRITE_HIGH_WATER = 256 * 1024
+
+
+class UpstreamFailure(Exception):  # noqa: N818 - what became of an exchange, not a fault here
+    """An exchange with an upstream failed; `reason` is one of the `upstream_` reasons.
+
+    `was_untouched` says that not one byte of an answer had arrived when the connection closed.
+    """
+
+    def __init__(self, reason: Reason, detail: str, *, was_untouched: bool = False) -> None:
+        self.reason = reason
+        self.detail = detail
+        self.was_untouched = was_untouched
+        super().__init__(detail)
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection; `on_close` is called with it when it is gone."""
+
+    __slots__ = (
+        "_body_allowed",
+        "_bytes_of_head",
+        "_chunks",
+        "_drain_waiter",
+        "_failure",
+        "_informational",
+        "_is_busy",
+        "_is_reading_paused",
+        "_is_writing_paused",
+        "_loop",
+        "_on_close",
+        "_parser",
+        "_received",
+        "_waiter",
+        "can_be_reused",
+        "deadline",
+        "exchanges",
+        "has_head",
+        "headers",
+        "is_chunked",
+        "is_complete",
+        "length",
+        "reason_phrase",
+        "status",
+        "timeout_detail",
+        "trailers",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_close: Callable[["UpstreamConnection"], None],
+    ) -> None:
+        self._loop = loop
+        self._on_close = on_close
+        self.transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._waiter: asyncio.Future[None] | None = None
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._is_reading_paused = False
+        self._is_writing_paused = False
+        self._is_busy = False
+        self.exchanges = 0
+        # On the loop's clock; the pool's sweep looks at it. Infinite: nothing is due.
+        self.deadline = float("inf")
+        self.timeout_detail = ""
+        self._failure: UpstreamFailure | None = None
+        self._reset(body_allowed=True)
+
+    def _reset(self, *, body_allowed: bool) -> None:
+        self._body_allowed = body_allowed
+        self._chunks: list[bytes] = []
+        self._received = 0
+        self._bytes_of_head = 0
+        self._informational = 0
+        self.status = 0
+        self.reason_phrase = b""
+        self.headers: list[HeaderPair] = []
+        self.trailers: list[HeaderPair] = []
+        self.length: int | None = None
+        self.is_chunked = False
+        self.has_head = False
+        self.is_complete = False
+        self.can_be_reused = False
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether a new exchange may begin on it."""
+        return self.transport is not None and not self.transport.is_closing()
+
+    # The exchange, as `forward` sees it.
+
+    def begin(self, data: bytes, *, is_head: bool) -> None:
+        """Send the beginning of a request: its head, and its body as far as it is there."""
+        if self.exchanges:
+            self._reset(body_allowed=not is_head)
+        else:
+            self._body_allowed = not is_head
+        self.exchanges += 1
+        self._is_busy = True
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Send more of the request. Data for a connection that is gone is dropped."""
+        if self.transport is not None:
+            self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until more may be written. Raises UpstreamFailure when the connection is gone."""
+        if self._failure is not None:
+            raise self._failure
+        if self._is_writing_paused:
+            self._drain_waiter = self._loop.create_future()
+            try:
+                await self._drain_waiter
+            finally:
+                self._drain_waiter = None
+
+    async def wait_for_head(self) -> None:
+        """Wait for the response's head. Raises UpstreamFailure."""
+        while not self.has_head:
+            if self._failure is not None:
+                raise self._failure
+            await self._wait()
+
+    async def read(self) -> bytes:
+        """Give what has arrived of the body, waiting for some; b"" at its end.
+
+        Raises UpstreamFailure when it was cut off.
+        """
+        while not self._chunks:
+            if self.is_complete:
+                return b""
+            if self._failure is not None:
+                raise self._failure
+            await self._wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        """Give what has arrived of the body, without waiting."""
+        chunks = self._chunks
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self._received = 0
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            if self.transport is not None:
+                self.transport.resume_reading()
+        return data
+
+    def end(self) -> None:
+        """Note that the exchange is over; the connection is idle, or closed when it must be."""
+        self._is_busy = False
+        self.deadline = float("inf")
+        if not (self.is_complete and self.can_be_reused) or self._failure is not None:
+            self.close()
+        elif not self._body_allowed:
+            # The parser was told nothing of HEAD, and still waits for a body.
+            self._parser = httptools.HttpResponseParser(self)
+
+    def close(self) -> None:
+        """Close at once, without ceremony."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def time_out(self) -> None:
+        """End the exchange because its deadline has passed."""
+        self.deadline = float("inf")
+        self._fail(Reason.UPSTREAM_TIMEOUT, self.timeout_detail)
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _fail(self, reason: Reason, detail: str) -> None:
+        if self._failure is None and not self.is_complete:
+            self._failure = UpstreamFailure(
+                reason, detail, was_untouched=not self._bytes_of_head and not self.has_head
+            )
+        self._wake()
+        drain_waiter = self._drain_waiter
+        if drain_waiter is not None and not drain_waiter.done():
+            if self._failure is not None:
+                drain_waiter.set_exception(self._failure)
+            else:
+                drain_waiter.set_result(None)
+        self.close()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
+        self.transport = transport
+        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what the upstream sent."""
+        if not self._is_busy or self.is_complete:
+            # Nobody asked for it (a response smuggled behind the last one, CVE-2022-24761's kin).
+            self.can_be_reused = False
+            self.close()
+            return
+        if not self.has_head:
+            self._bytes_of_head += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(Reason.UPSTREAM_INVALID, "it switches protocols unasked")
+            return
+        except httptools.HttpParserError as error:
+            if self.is_complete:
+                # What came after the end is not ours to read.
+                self.can_be_reused = False
+            else:
+                cause = error.__context__
+                detail = str(cause) if isinstance(cause, _Malformed) else str(error)
+                self._fail(Reason.UPSTREAM_INVALID, detail)
+                return
+        if not self.has_head and self._bytes_of_head > _MAXIMUM_HEAD:
+            self._fail(Reason.UPSTREAM_INVALID, "its head is too large")
+            return
+        if self.has_head and self._waiter is not None:
+            self._wake()
+
+    def eof_received(self) -> bool:
+        """Close our side too; `connection_lost` follows."""
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Finish or fail the exchange, and tell the pool."""
+        self.transport = None
+        if self._is_busy and not self.is_complete:
+            until_close = self.has_head and self.length is None and not self.is_chunked
+            if until_close and error is None and self._failure is None:
+                self.is_complete = True
+                self._wake()
+            elif self.has_head:
+                self._fail(Reason.UPSTREAM_INVALID, "it closed before the end of its answer")
+            else:
+                self._fail(Reason.UPSTREAM_UNAVAILABLE, "it closed before it had answered")
+        drain_waiter = self._drain_waiter
+        if drain_waiter is not None and not drain_waiter.done():
+            drain_waiter.set_result(None)
+        self._on_close(self)
+
+    def pause_writing(self) -> None:
+        """The kernel takes no more for now."""
+        self._is_writing_paused = True
+
+    def resume_writing(self) -> None:
+        """It takes more again."""
+        self._is_writing_paused = False
+        drain_waiter = self._drain_waiter
+        if drain_waiter is not None and not drain_waiter.done():
+            drain_waiter.set_result(None)
+
+    # httptools' callbacks
+
+    def on_status(self, status: bytes) -> None:
+        """Take the reason phrase, possibly in pieces."""
+        self.reason_phrase += status
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of the head, or of the trailers."""
+        if self.has_head:
+            self.trailers.append((name, value))
+        else:
+            self.headers.append((name, value))
+        if len(self.headers) + len(self.trailers) > _MAXIMUM_FIELDS:
+            raise _Malformed("it has too many header fields")
+
+    def on_headers_complete(self) -> None:
+        """Judge the framing."""
+        parser = self._parser
+        status = parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self._informational += 1
+            if self._informational > _MAXIMUM_INFORMATIONAL:
+                raise _Malformed("it sends informational answers without end")
+            return
+        if not 200 <= status <= 599:
+            raise _Malformed(f"its status is {status}")
+        self.status = status
+        self._read_framing()
+        self.can_be_reused = parser.should_keep_alive()
+        self.has_head = True
+        if not self._body_allowed:
+            # An answer to HEAD ends here, whatever its Content-Length announces.
+            self.is_complete = True
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        if not self._body_allowed:
+            self.can_be_reused = False
+            return
+        self._chunks.append(body)
+        self._received += len(body)
+        if self._received > _READ_HIGH_WATER and not self._is_reading_paused:
+            self._is_reading_paused = True
+            if self.transport is not None:
+                self.transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """Note the end of the answer, or of an informational one before it."""
+        if self.has_head:
+            self.is_complete = True
+        else:
+            self.headers.clear()
+            self.reason_phrase = b""
+
+    def on_message_begin(self) -> None:
+        """Refuse a second answer to one request."""
+        if self.has_head:
+            self.can_be_reused = False
+            raise _Malformed("it sends more than one answer")
+
+    def _read_framing(self) -> None:
+        length: int | None = None
+        for name, value in self.headers:
+            if len(name) == 14 and name.lower() == b"content-length":
+                if length is not None or not value.isdigit():
+                    raise _Malformed("its Content-Length is malformed")
+                length = int(value)
+            elif len(name) == 17 and name.lower() == b"transfer-encoding":
+                if self.is_chunked or value.lower() != b"chunked":
+                    raise _Malformed("its Transfer-Encoding is not exactly `chunked`")
+                self.is_chunked = True
+        if self.is_chunked and length is not None:
+            raise _Malformed("it has both Content-Length and Transfer-Encoding")
+        self.length = length
+
+
+class _Malformed(Exception):  # noqa: N818 - says what the answer is
+    """The answer breaks a rule that the parser lets pass."""

@@ -1,0 +1,78 @@
+"""The plain values that `forward` takes: a request, the client to answer, and what became of it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.policy.headers import HeaderPair
+from gateway.policy.rejection import Reason
+
+
+class BodyFailure(Exception):  # noqa: N818 - what became of a body, not a fault here
+    """The client's body cannot be had: `reason` says why it is refused."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        super().__init__(detail)
+
+
+class RequestBody(Protocol):
+    """The body of a request, as it arrives."""
+
+    length: int | None
+    """In bytes, as announced; None for a chunked one."""
+
+    def take(self) -> bytes:
+        """Give what has arrived, without waiting."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing more will come beyond what `take` gave."""
+        ...
+
+    async def read(self) -> bytes:
+        """Give more, waiting for it; b"" at the end. Raises BodyFailure."""
+        ...
+
+
+class Client(Protocol):
+    """Where the answer goes."""
+
+    speaks_http_1_1: bool
+    keep_alive: bool
+    """Whether the connection stays open after this answer; `forward` may turn it off."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes. Raises ConnectionError when the client is gone."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until more may be sent."""
+        ...
+
+    def abort(self) -> None:
+        """Break the connection, so that what was sent is not taken for a whole answer."""
+        ...
+
+
+@dataclass(slots=True)
+class ForwardRequest:
+    """A request that is allowed: its fields are final but for framing."""
+
+    method: str
+    target: bytes
+    headers: list[HeaderPair]
+    body: RequestBody | None
+
+
+@dataclass(slots=True)
+class Forwarded:
+    """What became of a request. It is filled in on the way, so that a failure leaves its part.
+
+    `status` is 0 until an answer's head has gone to the client. Durations are in seconds.
+    """
+
+    status: int = 0
+    bytes_sent: int = 0
+    seconds_to_head: float = 0.0
+    result: str = "unavailable"

@@ -1,0 +1,1 @@
+"""What the operator sees: metrics and the access log, each defined in one place."""

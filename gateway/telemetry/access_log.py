@@ -1,0 +1,155 @@
+"""The access log: one line per request, never a token, never a query.
+
+Lines are gathered and written together a few times a second: a write per request would cost as
+much as the rest of the log. What is still gathered when the gateway stops is written then.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.policy.rejection import Reason
+
+_FLUSH_SECONDS = 0.25
+_FLUSH_BYTES = 64 * 1024
+
+quote = json.encoder.encode_basestring_ascii
+
+
+@dataclass(slots=True)
+class LogEntry:
+    """What is said of one request. Durations are in seconds."""
+
+    request_id: str
+    peer: str
+    method: str
+    host: str
+    path: str
+    route: str
+    status: int
+    reason: Reason | None
+    detail: str
+    client_id: str | None
+    subject: str | None
+    upstream: str | None
+    duration: float
+    upstream_duration: float
+    bytes_received: int
+    bytes_sent: int
+
+
+class AccessLog:
+    """Writes entries to a file descriptor, as JSON lines or as lines for a person."""
+
+    def __init__(
+        self,
+        descriptor: int,
+        form: Literal["json", "text"],
+        which: Literal["all", "refusals", "none"],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._descriptor = descriptor
+        self._format = format_json if form == "json" else format_text
+        self._which = which
+        self._clock = clock
+        self._lines: list[str] = []
+        self._size = 0
+        self._flush_handle: asyncio.TimerHandle | None = None
+        self._stamped_second = -1
+        self._stamp = ""
+
+    def wants(self, reason: Reason | None) -> bool:
+        """Say whether a request that ended so is to be logged."""
+        return self._which == "all" or (reason is not None and self._which == "refusals")
+
+    def write(self, entry: LogEntry) -> None:
+        """Log one request."""
+        line = self._format(self._timestamp(), entry)
+        self._lines.append(line)
+        self._size += len(line)
+        if self._size >= _FLUSH_BYTES:
+            self.flush()
+        elif self._flush_handle is None:
+            self._flush_handle = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what has been gathered."""
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+            self._flush_handle = None
+        data = "".join(self._lines).encode("utf-8", "backslashreplace")
+        self._lines.clear()
+        self._size = 0
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except OSError:
+                # The reader of the log is gone or its disk is full: requests go on.
+                return
+
+    def _timestamp(self) -> str:
+        now = self._clock()
+        second = int(now)
+        if second != self._stamped_second:
+            self._stamped_second = second
+            self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+
+
+def format_json(stamp: str, entry: LogEntry) -> str:
+    """Write an entry as one line of JSON. Members that say nothing are left out."""
+    line = (
+        f'{{"time":"{stamp}","request_id":"{entry.request_id}","peer":{quote(entry.peer)},'
+        f'"method":{quote(entry.method)},"host":{quote(entry.host)},"path":{quote(entry.path)},'
+        f'"route":"{entry.route}","outcome":"{outcome(entry)}","status":{entry.status},'
+        f'"duration_ms":{entry.duration * 1000:.3f},'
+        f'"bytes_received":{entry.bytes_received},"bytes_sent":{entry.bytes_sent}'
+    )
+    if entry.reason is not None:
+        line += f',"reason":"{entry.reason}"'
+        if entry.detail:
+            line += f',"detail":{quote(entry.detail)}'
+    if entry.client_id is not None:
+        line += f',"client_id":{quote(entry.client_id)}'
+    if entry.subject is not None:
+        line += f',"subject":{quote(entry.subject)}'
+    if entry.upstream is not None:
+        line += f',"upstream":"{entry.upstream}","upstream_ms":{entry.upstream_duration * 1000:.3f}'
+    return line + "}\n"
+
+
+def format_text(stamp: str, entry: LogEntry) -> str:
+    """Write an entry as one line that a person reads on a terminal."""
+    who = entry.subject or entry.client_id or "-"
+    what = f" {entry.reason}" if entry.reason else ""
+    if entry.reason is not None and entry.detail:
+        what += f" ({_printable(entry.detail)})"
+    return (
+        f"{stamp[11:23]} {entry.status} {_printable(entry.method):<7} {_printable(entry.host)}"
+        f"{_printable(entry.path)} {entry.route}{what} {entry.duration * 1000:.1f}ms "
+        f"{_printable(who)} {entry.request_id}\n"
+    )
+
+
+def outcome(entry: LogEntry) -> Literal["allowed", "refused", "failed", "gone"]:
+    """Say in a word how a request ended."""
+    if entry.status == CLIENT_GONE:
+        return "gone"
+    if entry.reason is None:
+        return "allowed"
+    if entry.reason.startswith("upstream_") or entry.reason is Reason.INTERNAL_ERROR:
+        return "failed"
+    return "refused"
+
+
+# What nginx logs when the client has closed the connection before its answer.
+CLIENT_GONE = 499
+
+
+def _printable(text: str) -> str:
+    # A terminal obeys control characters; the path of a refused request may hold any.
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")

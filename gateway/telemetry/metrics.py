@@ -1,0 +1,136 @@
+"""Every metric of the gateway, in one place.
+
+Labels come from closed sets that the configuration bounds: no client can make a new series. A
+request without a route counts as `-`, an unknown method as `other`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from gateway.policy.decision import possible_token_reasons
+from gateway.policy.rejection import TOKEN_REASONS, Reason
+from gateway.policy.routes import Route
+from gateway.telemetry.series import Counter, Gauge, Histogram, Labels
+
+NO_ROUTE = "-"
+
+# Refusals that any request may meet before it has a route, and on any route after.
+_REASONS_WITHOUT_ROUTE = (
+    Reason.AMBIGUOUS_PATH,
+    Reason.MALFORMED_REQUEST,
+    Reason.HEADERS_TOO_LARGE,
+    Reason.NO_ROUTE,
+)
+_REASONS_OF_EVERY_ROUTE = (
+    Reason.MALFORMED_REQUEST,
+    Reason.BODY_TOO_LARGE,
+    Reason.EXPECTATION_FAILED,
+    Reason.REQUEST_TIMEOUT,
+    Reason.UPSTREAM_UNAVAILABLE,
+    Reason.UPSTREAM_INVALID,
+    Reason.UPSTREAM_TIMEOUT,
+)
+
+
+class Metrics:
+    """The families, their registry, and how they start."""
+
+    def __init__(
+        self, routes: Iterable[Route] = (), servers: Mapping[str, str] | None = None
+    ) -> None:
+        # The server of each upstream, as `host:port`.
+        self.servers = servers or {}
+        self.requests = Counter(
+            "gateway_requests_total", "Requests answered", ("route", "method", "status")
+        )
+        self.request_duration = Histogram(
+            "gateway_request_duration_seconds",
+            "Time from a request's head to the end of its answer, by upstream",
+            "upstream",
+        )
+        self.token_rejections = Counter(
+            "gateway_token_rejections_total",
+            "Requests refused for what their token is or lacks",
+            ("route", "reason"),
+        )
+        self.refusals = Counter(
+            "gateway_refusals_total",
+            "Requests refused for any other reason",
+            ("route", "reason"),
+        )
+        self.introspections = Counter(
+            "gateway_introspections_total",
+            "Questions asked of an authorization server, by its answer",
+            ("authorization_server", "result"),
+        )
+        self.introspection_duration = Histogram(
+            "gateway_introspection_duration_seconds",
+            "Time that an authorization server took to answer",
+            "authorization_server",
+        )
+        self.cache_lookups = Counter(
+            "gateway_introspection_cache_lookups_total",
+            "Look-ups in the cache of introspection answers",
+            ("result",),
+        )
+        self.revocations = Counter(
+            "gateway_revocations_total", "Revocations that this gateway heard of", ("source",)
+        )
+        self.upstream_requests = Counter(
+            "gateway_upstream_requests_total",
+            "Requests sent to an upstream, by how they ended",
+            ("upstream", "server", "result"),
+        )
+        self.upstream_duration = Histogram(
+            "gateway_upstream_duration_seconds",
+            "Time until an upstream's answer began",
+            "upstream",
+        )
+        self.tokens_issued = Counter(
+            "gateway_tokens_issued_total", "Access tokens issued", ("grant_type",)
+        )
+        self._registry = CollectorRegistry(auto_describe=False)
+        for family in vars(self).copy().values():
+            if isinstance(family, Counter | Histogram):
+                self._registry.register(family)
+        self._start(routes)
+
+    def _start(self, routes: Iterable[Route]) -> None:
+        for reason in _REASONS_WITHOUT_ROUTE:
+            self.refusals.start_at_zero(NO_ROUTE, reason)
+        for route in routes:
+            for reason in possible_token_reasons(route):
+                self.token_rejections.start_at_zero(route.name, reason)
+            for reason in _REASONS_OF_EVERY_ROUTE:
+                self.refusals.start_at_zero(route.name, reason)
+            if route.methods is not None:
+                self.refusals.start_at_zero(route.name, Reason.METHOD_NOT_ALLOWED)
+        for result in ("hit", "negative_hit", "miss", "coalesced"):
+            self.cache_lookups.start_at_zero(result)
+
+    def count_refusal(self, route: str, reason: Reason) -> None:
+        """Count a refusal in the family that its reason belongs to."""
+        family = self.token_rejections if reason in TOKEN_REASONS else self.refusals
+        family.count(route, reason)
+
+    def count_upstream(self, upstream: str, result: str, seconds_to_head: float) -> None:
+        """Count a request that was sent to an upstream, and how long its answer took to begin."""
+        self.upstream_requests.count(upstream, self.servers.get(upstream, "-"), result)
+        if seconds_to_head:
+            self.upstream_duration.observe(upstream, seconds_to_head)
+
+    def add_gauge(
+        self,
+        name: str,
+        help_text: str,
+        labels: tuple[str, ...],
+        values: Callable[[], Iterable[tuple[Labels, float]]],
+    ) -> None:
+        """Add a gauge that `values` is called for at each scrape."""
+        self._registry.register(Gauge(name, help_text, labels, values))
+
+    def expose(self) -> bytes:
+        """Write all of it in Prometheus's text format."""
+        return generate_latest(self._registry)
