@@ -1,0 +1,48 @@
+"""Settings: one YAML file -> frozen models -> a compiled route table. Nothing is parsed later.
+
+The way of a file, one module each:
+
+    document    bytes -> a tree that knows the line of every key
+    shapes      how a value is read, and what the JSON Schema says of it;
+                the single values are in scalars and secret
+    models      what can be set: fields with shapes, defaults and descriptions
+    draft       what was read, perhaps incomplete
+    rules       errors that join several keys; lints: warnings
+    completion  what follows from the rest, absolute paths
+    routes      the route table
+
+All findings come at once, each with its line; `findings` says what one is.
+"""
+
+from gateway.settings.addresses import Address
+from gateway.settings.findings import Finding, SettingsError, SettingsUnreadable, Severity
+from gateway.settings.loading import Examination, examine, load
+from gateway.settings.models import (
+    AuthorizationServerSettings,
+    EmbeddedSettings,
+    GatewaySettings,
+    IntrospectionSettings,
+    RequireSettings,
+    RouteSettings,
+    UpstreamSettings,
+)
+from gateway.settings.routes import compile_routes
+
+__all__ = [
+    "Address",
+    "AuthorizationServerSettings",
+    "EmbeddedSettings",
+    "Examination",
+    "Finding",
+    "GatewaySettings",
+    "IntrospectionSettings",
+    "RequireSettings",
+    "RouteSettings",
+    "SettingsError",
+    "SettingsUnreadable",
+    "Severity",
+    "UpstreamSettings",
+    "compile_routes",
+    "examine",
+    "load",
+]

@@ -1,0 +1,128 @@
+"""What works and still is worth a look: each lint is a function over the draft, and warns."""
+
+import stat
+from collections.abc import Callable
+from typing import Final
+
+from gateway.policy.table import weaker_public_routes
+from gateway.settings.addresses import is_loopback, parse_origin
+from gateway.settings.document import Scalar
+from gateway.settings.draft import Draft
+from gateway.settings.findings import KeyPath, quoted, suggest
+
+Lint = Callable[[Draft], None]
+
+
+def warn_of_weaker_public_routes(draft: Draft) -> None:
+    """A public route that covers a guarded one lets its misspelt paths through."""
+    positions, routes = draft.matchable_routes()
+    covered: dict[int, list[int]] = {}
+    for guarded, public in weaker_public_routes(routes):
+        covered.setdefault(public, []).append(guarded)
+    for public, neighbours in covered.items():
+        line = draft.line("routes", positions[neighbours[0]])
+        others = f" and {len(neighbours) - 1} more" if len(neighbours) > 1 else ""
+        what = (
+            "without a token it takes what narrowly misses the guarded route "
+            f"on line {line}{others}, such as its path in another case"
+        )
+        mend = "narrow its path, or guard it too"
+        draft.warn(("routes", positions[public], "match"), "weaker-public-route", what, mend)
+
+
+def warn_of_undeclared_scopes(draft: Draft) -> None:
+    """No token of the embedded server can have a scope that it does not declare."""
+    declared = {
+        name: tuple(embedded.scopes)
+        for name, embedded in draft.embedded()
+        if draft.is_sound("authorization_servers", name, "embedded", "scopes")
+    }
+    names = draft.names("authorization_servers")
+    only = names[0] if len(names) == 1 else None
+    for index, route in draft.routes():
+        path: KeyPath = ("routes", index, "require")
+        sound = draft.is_sound(*path) and draft.is_sound("routes", index, "authorization_server")
+        server = (route.authorization_server or only) if sound else None
+        if server not in declared or route.require is None:
+            continue
+        for key in ("scopes", "any_scope"):
+            for position, scope in enumerate(getattr(route.require, key)):
+                if scope not in declared[server]:
+                    what = f"the authorization server {quoted(server)} has no scope {quoted(scope)}"
+                    otherwise = "declare it under its scopes"
+                    mend = suggest(scope, declared[server], otherwise)
+                    draft.warn((*path, key, position), "undeclared-scope", what, mend)
+
+
+def warn_of_unused_names(draft: Draft) -> None:
+    """What no route uses was probably meant for one."""
+    routes = tuple(draft.routes())
+    for section, key in (
+        ("upstreams", "upstream"),
+        ("authorization_servers", "authorization_server"),
+    ):
+        names = draft.names(section)
+        if not routes or not draft.is_sound("routes"):
+            continue
+        used = {getattr(route, key, None) for _, route in routes}
+        is_implied = len(names) == 1 and any(
+            not draft.has("routes", index, key)
+            and not (section == "authorization_servers" and draft.has("routes", index, "public"))
+            for index, _ in routes
+        )
+        for name in names:
+            if name not in used and not is_implied:
+                what = f"no route uses {quoted(name)}"
+                finding_id = f"unused-{key.replace('_', '-')}"
+                draft.warn((section, name), finding_id, what, "remove it, or name it in a route")
+
+
+def warn_of_exposed_admin(draft: Draft) -> None:
+    """The admin port is for the operator's machine."""
+    if draft.is_sound("admin_listen") and not is_loopback(draft.settings.admin_listen.host):
+        what = f"{draft.settings.admin_listen} can be reached from other machines"
+        mend = "listen on 127.0.0.1, or keep strangers off the port with a firewall"
+        draft.warn(("admin_listen",), "admin-exposed", what, mend)
+
+
+def warn_of_plain_public_url(draft: Draft) -> None:
+    """Bearer tokens need TLS on the way (RFC 6750, section 5.3)."""
+    if draft.has("public_url") and draft.is_sound("public_url"):
+        origin = parse_origin(draft.settings.public_url)
+        if not origin.is_secure:
+            what = "clients send their tokens over plain http, readable on the way"
+            mend = f"put TLS before the gateway and write https://{origin.host}"
+            draft.warn(("public_url",), "public-url-plain-http", what, mend)
+
+
+def warn_of_plain_secrets(draft: Draft) -> None:
+    """A secret in the file is read by everybody who reads the file."""
+    secrets: list[KeyPath] = [
+        ("authorization_servers", name, "introspection", "client_secret")
+        for name in draft.names("authorization_servers")
+    ]
+    plain = [
+        path for path in secrets if draft.is_sound(*path) and isinstance(draft.node(*path), Scalar)
+    ]
+    if not plain:
+        return
+    for path in plain:
+        what = "the secret stands in the file itself"
+        draft.warn(path, "plain-secret", what, "write {env: NAME} or {file: PATH}")
+    try:
+        mode = draft.reading.file.stat().st_mode
+    except OSError:  # it was there a moment ago
+        return
+    if mode & stat.S_IROTH:
+        what = "this file holds a secret, and every user of this machine can read it"
+        draft.warn(plain[0], "world-readable-secret", what, "run chmod o-r on it")
+
+
+LINTS: Final[tuple[Lint, ...]] = (
+    warn_of_weaker_public_routes,
+    warn_of_undeclared_scopes,
+    warn_of_unused_names,
+    warn_of_exposed_admin,
+    warn_of_plain_public_url,
+    warn_of_plain_secrets,
+)

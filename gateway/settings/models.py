@@ -1,0 +1,281 @@
+"""What can be set. The JSON Schema and the reference page are made from these models.
+
+A key stands here only if the gateway enforces it. Each field's annotation carries its shape, which
+reads the key from the file; each description completes the sentence "This key is …" for operators.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from gateway.policy.routes import ClaimValue
+from gateway.settings import scalars
+from gateway.settings.addresses import Address, IPNetwork
+from gateway.settings.secret import Secret
+from gateway.settings.shapes import Derived, Items, Section, Table
+
+AccessLog = Literal["all", "refusals", "none"]
+LogFormat = Literal["auto", "json", "text"]
+
+
+class Settings(BaseModel):
+    """A frozen section of the configuration; what it does not know is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, revalidate_instances="always"
+    )
+
+
+class EmbeddedSettings(Settings):
+    """The authorization server that comes with the gateway, on a listener of its own."""
+
+    listen: Annotated[Address, scalars.LISTEN] = Field(
+        default=Address("127.0.0.1", 8081),
+        description="Where it listens: an address of its own, never shared with what it guards.",
+    )
+    issuer: Annotated[
+        str, scalars.EMBEDDED_ISSUER, Derived("`http://` and `listen`, where that is loopback")
+    ] = Field(
+        description="The origin by which clients know it; https, or http on loopback. No path.",
+    )
+    database: Annotated[str, scalars.DATABASE] = Field(
+        default="sqlite:///gateway.db",
+        description="Where clients and tokens are stored: a SQLite file, relative to `state_dir`.",
+    )
+    access_token_lifetime: Annotated[float, scalars.duration("1s", "24h", whole_seconds=True)] = (
+        Field(default=600.0, description="How long an access token is good for, in whole seconds.")
+    )
+    scopes: Annotated[Mapping[str, str], Table(scalars.SCOPE, scalars.DESCRIPTION)] = Field(
+        default_factory=dict,
+        description="The scopes that clients may be given, each with words for people.",
+    )
+
+
+class IntrospectionSettings(Settings):
+    """A foreign authorization server that is asked about every token (RFC 7662)."""
+
+    issuer: Annotated[str, scalars.FOREIGN_ISSUER] = Field(
+        description="Its issuer identifier, exactly as its tokens and metadata have it.",
+    )
+    url: Annotated[str, scalars.INTROSPECTION_URL] = Field(
+        description="Its introspection endpoint; https, or http on loopback.",
+    )
+    client_id: Annotated[str, scalars.CLIENT_ID] = Field(
+        description="The client that the gateway authenticates as when it asks.",
+    )
+    client_secret: Annotated[SecretStr, Secret()] = Field(
+        description="That client's secret: `{env: NAME}`, `{file: PATH}` or the text itself.",
+    )
+    timeout: Annotated[float, scalars.duration("10ms", "60s")] = Field(
+        default=2.0,
+        description="How long one answer may take; after that, requests are refused with 503.",
+    )
+
+
+class AuthorizationServerSettings(Settings):
+    """Who vouches for tokens: exactly one of `embedded` and `introspection`."""
+
+    embedded: Annotated[EmbeddedSettings | None, Section(EmbeddedSettings)] = Field(
+        default=None,
+        description="The authorization server that comes with the gateway. At most one has it.",
+    )
+    introspection: Annotated[IntrospectionSettings | None, Section(IntrospectionSettings)] = Field(
+        default=None, description="A foreign authorization server, asked by RFC 7662."
+    )
+
+
+class IntrospectionCacheSettings(Settings):
+    """How long what an authorization server said of a token is remembered, in memory."""
+
+    max_lifetime: Annotated[float, scalars.duration("1ms", "1h")] = Field(
+        default=60.0,
+        description="How long an active token is remembered; never past the token's own expiry.",
+    )
+    negative_lifetime: Annotated[float, scalars.duration("1ms", "10m")] = Field(
+        default=5.0, description="How long an inactive token is remembered."
+    )
+    max_entries: Annotated[int, scalars.WholeNumber(1, 10_000_000)] = Field(
+        default=100_000, description="How many active tokens are remembered at most."
+    )
+
+
+class UpstreamTimeoutSettings(Settings):
+    """How long the gateway waits for an upstream."""
+
+    connect: Annotated[float, scalars.duration("1ms", "60s")] = Field(
+        default=2.0, description="How long connecting may take; after that, 502."
+    )
+    response: Annotated[float, scalars.duration("1ms", "1h")] = Field(
+        default=30.0,
+        description="How long the answer's head, and then each gap in its body, may take.",
+    )
+    idle: Annotated[float, scalars.duration("1ms", "1h")] = Field(
+        default=60.0, description="How long an unused connection is kept for the next request."
+    )
+
+
+class UpstreamSettings(Settings):
+    """A service behind the gateway."""
+
+    servers: Annotated[
+        tuple[str, ...], Items(scalars.UPSTREAM_SERVER, if_empty="write [http://host:port]")
+    ] = Field(description="Where it runs: one origin, `http://host:port`.")
+    timeouts: UpstreamTimeoutSettings = Field(
+        default_factory=UpstreamTimeoutSettings, description="How long to wait for it."
+    )
+
+
+class LimitSettings(Settings):
+    """How large a request may be."""
+
+    body: Annotated[int, scalars.size("1KiB", "1024GiB")] = Field(
+        default=100 * 1024**2, description="The longest request body; a longer one is 413."
+    )
+    headers: Annotated[int, scalars.WholeNumber(1, 1000)] = Field(
+        default=100, description="The most header fields of a request; more are 431."
+    )
+    header_bytes: Annotated[int, scalars.size("1KiB", "1024KiB")] = Field(
+        default=32 * 1024, description="The most bytes of a request's whole head; more are 431."
+    )
+
+
+class ClientTimeoutSettings(Settings):
+    """How long the gateway waits for a client."""
+
+    head: Annotated[float, scalars.duration("1ms", "1h")] = Field(
+        default=10.0, description="How long the whole head of a request may take to arrive."
+    )
+    body: Annotated[float, scalars.duration("1ms", "1h")] = Field(
+        default=30.0, description="The longest gap between two parts of a body; after it, 408."
+    )
+    idle: Annotated[float, scalars.duration("1ms", "24h")] = Field(
+        default=75.0, description="How long a connection is kept open between two requests."
+    )
+
+
+class MatchSettings(Settings):
+    """Which requests a route is for."""
+
+    host: Annotated[str | None, scalars.ROUTE_HOST] = Field(
+        default=None,
+        description="The exact host, without port; any host when left out.",
+    )
+    path: Annotated[str, scalars.PATH_PATTERN] = Field(
+        description="The path pattern: `{name}` is one segment, a last `**` all that follows.",
+    )
+    methods: Annotated[
+        tuple[str, ...] | None,
+        Items(scalars.METHOD, if_empty="name the methods, or leave the key out for all of them"),
+    ] = Field(
+        default=None,
+        description="The methods, upper case; all when left out. GET includes HEAD.",
+    )
+
+
+_NO_DEMAND = "name what is demanded, or leave the key out"
+
+
+class RequireSettings(Settings):
+    """What a token must have; an empty `{}` means any active token."""
+
+    scopes: Annotated[tuple[str, ...], Items(scalars.SCOPE, if_empty=_NO_DEMAND)] = Field(
+        default=(), description="Scopes that the token must have, all of them."
+    )
+    any_scope: Annotated[tuple[str, ...], Items(scalars.SCOPE, if_empty=_NO_DEMAND)] = Field(
+        default=(), description="Scopes of which the token must have at least one."
+    )
+    audience: Annotated[str | None, scalars.AUDIENCE] = Field(
+        default=None, description="An audience that the token must be meant for."
+    )
+    claims: Annotated[
+        Mapping[str, tuple[ClaimValue, ...]],
+        Table(scalars.CLAIM_NAME, scalars.ClaimValues(), if_empty=_NO_DEMAND),
+    ] = Field(
+        default_factory=dict,
+        description="Claims that must hold, each with a value or a list of which any will do; "
+        "text, numbers and booleans are told apart.",
+    )
+
+
+class RouteSettings(Settings):
+    """A route: which requests, to which upstream, and what opens it (`require` or `public`)."""
+
+    name: Annotated[str, scalars.NAME] = Field(
+        description="Its name in logs, metrics and `gateway explain`. Each route has its own.",
+    )
+    match: MatchSettings = Field(description="Which requests it is for.")
+    upstream: Annotated[str, scalars.NAME, Derived("the only upstream")] = Field(
+        description="The upstream that the requests go to.",
+    )
+    authorization_server: Annotated[
+        str | None, scalars.NAME, Derived("the only authorization server")
+    ] = Field(default=None, description="Who vouches for the tokens.")
+    require: Annotated[RequireSettings | None, Section(RequireSettings)] = Field(
+        default=None, description="What a token must have; `{}` means any active token."
+    )
+    public: Annotated[
+        bool, scalars.Switch(if_false="remove the key and write require: {…} instead")
+    ] = Field(default=False, description="Lets every request through, without a token.")
+    forward_token: Annotated[bool, scalars.Switch()] = Field(
+        default=False, description="Lets the upstream see the bearer token, which else stops here."
+    )
+
+
+class GatewaySettings(Settings):
+    """The configuration of the gateway. Relative paths count from the file's own folder."""
+
+    listen: Annotated[Address, scalars.LISTEN] = Field(
+        default=Address("127.0.0.1", 8080),
+        description="Where clients connect; port 0 lets the system pick one.",
+    )
+    admin_listen: Annotated[Address, scalars.LISTEN] = Field(
+        default=Address("127.0.0.1", 9090),
+        description="Where the operator finds metrics and health; never for clients.",
+    )
+    public_url: Annotated[
+        str,
+        scalars.PUBLIC_ORIGIN,
+        Derived("`http://` and `listen`, unless that is every interface"),
+    ] = Field(description="The origin by which clients reach the gateway. No path.")
+    state_dir: Annotated[Path, scalars.FOLDER] = Field(
+        default=Path("state"),
+        description="The folder for databases and sockets; created with mode 0700.",
+    )
+    trusted_proxies: Annotated[tuple[IPNetwork, ...], Items(scalars.NETWORK)] = Field(
+        default=(),
+        description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    )
+    authorization_servers: Annotated[
+        Mapping[str, AuthorizationServerSettings],
+        Table(scalars.NAME, Section(AuthorizationServerSettings)),
+    ] = Field(
+        default_factory=dict,
+        description="Who vouches for tokens, by a name of your choice.",
+    )
+    introspection_cache: IntrospectionCacheSettings = Field(
+        default_factory=IntrospectionCacheSettings,
+        description="How long answers about tokens are remembered.",
+    )
+    upstreams: Annotated[
+        Mapping[str, UpstreamSettings],
+        Table(scalars.NAME, Section(UpstreamSettings), if_empty="name a service: {servers: […]}"),
+    ] = Field(description="The services behind the gateway, by a name of your choice.")
+    limits: LimitSettings = Field(
+        default_factory=LimitSettings, description="How large a request may be."
+    )
+    timeouts: ClientTimeoutSettings = Field(
+        default_factory=ClientTimeoutSettings, description="How long to wait for clients."
+    )
+    access_log: Annotated[AccessLog, scalars.choice("all", "refusals", "none")] = Field(
+        default="all", description="Which requests are logged."
+    )
+    log_format: Annotated[LogFormat, scalars.choice("auto", "json", "text")] = Field(
+        default="auto",
+        description="JSON lines, or text for people; `auto` is text on a terminal, else JSON.",
+    )
+    routes: Annotated[
+        tuple[RouteSettings, ...],
+        Items(Section(RouteSettings), if_empty="write at least one route", is_unique=False),
+    ] = Field(description="What is let through. Whatever no route matches is 404.")

@@ -1,0 +1,47 @@
+"""Routes as the file has them, made into the table that requests meet."""
+
+from gateway.policy.routes import Requirement, Route
+from gateway.policy.table import RouteTable
+from gateway.settings.draft import expand_methods
+from gateway.settings.models import (
+    AuthorizationServerSettings,
+    GatewaySettings,
+    RequireSettings,
+    RouteSettings,
+)
+
+
+def compile_routes(settings: GatewaySettings) -> RouteTable:
+    """Compile the routes of settings that have been loaded, in the order of the file."""
+    return RouteTable([_compile_route(route, settings) for route in settings.routes])
+
+
+def issuer_of(server: AuthorizationServerSettings) -> str:
+    """Give the issuer identifier of an authorization server, of whichever kind."""
+    kind = server.embedded or server.introspection
+    assert kind is not None  # noqa: S101 - loading has seen to it
+    return kind.issuer
+
+
+def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
+    server = route.authorization_server
+    return Route(
+        name=route.name,
+        host=route.match.host,
+        path=route.match.path,
+        methods=expand_methods(route.match.methods),
+        upstream=route.upstream,
+        authorization_server=server,
+        issuer=None if server is None else issuer_of(settings.authorization_servers[server]),
+        requirement=None if route.require is None else _compile_requirement(route.require),
+        forward_token=route.forward_token,
+    )
+
+
+def _compile_requirement(require: RequireSettings) -> Requirement:
+    return Requirement(
+        scopes=frozenset(require.scopes),
+        any_scope=frozenset(require.any_scope),
+        audience=require.audience,
+        claims=tuple(require.claims.items()),
+    )

@@ -1,0 +1,262 @@
+"""The rules that join several keys: each is a function over the draft, and reports errors."""
+
+import ipaddress
+from collections.abc import Callable
+from itertools import combinations
+from typing import Final
+
+from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
+from gateway.settings.addresses import Address, collide, parse_origin, reaches
+from gateway.settings.completion import derive_origin
+from gateway.settings.draft import Draft
+from gateway.settings.findings import KeyPath, join_words, quoted, render_path, suggest
+
+Rule = Callable[[Draft], None]
+
+
+def check_public_url(draft: Draft) -> None:
+    """Somebody has to say how clients reach the guard where its listener does not."""
+    if draft.has("public_url") or not draft.is_sound("listen"):
+        return
+    listen = draft.settings.listen
+    if derive_origin(listen, only_loopback=False) is None:
+        what = f"listening on {listen} does not say how clients reach the gateway"
+        mend = "add public_url with the origin that they use"
+        draft.error(("listen",), "missing-public-url", what, mend)
+
+
+def check_trusted_proxies(draft: Draft) -> None:
+    """Several networks together must not make up the whole internet."""
+    if not draft.is_sound("trusted_proxies"):
+        return
+    networks = draft.settings.trusted_proxies
+    v4 = [item for item in networks if isinstance(item, ipaddress.IPv4Network)]
+    v6 = [item for item in networks if isinstance(item, ipaddress.IPv6Network)]
+    merged = [
+        *(network.prefixlen for network in ipaddress.collapse_addresses(v4)),
+        *(network.prefixlen for network in ipaddress.collapse_addresses(v6)),
+    ]
+    for prefix_length in merged:
+        if prefix_length == 0:
+            what = "together these networks are the whole internet"
+            mend = "name only the addresses of your own proxies"
+            draft.error(("trusted_proxies",), "trusted-network-too-wide", what, mend)
+
+
+def check_authorization_servers(draft: Draft) -> None:
+    """Each is embedded or foreign, and one at most is embedded."""
+    first_embedded: str | None = None
+    for name in draft.names("authorization_servers"):
+        path: KeyPath = ("authorization_servers", name)
+        if not isinstance(draft.node(*path), type(draft.root)):
+            continue  # it has its finding
+        kinds = [kind for kind in ("embedded", "introspection") if draft.has(*path, kind)]
+        if not kinds:
+            what = "nothing says what kind of authorization server this is"
+            draft.error(path, "invalid-authorization-server", what, "add embedded or introspection")
+        elif len(kinds) > 1:
+            what = "an authorization server is either embedded or foreign, not both"
+            mend = "remove one of embedded and introspection"
+            draft.error(path, "invalid-authorization-server", what, mend)
+        if "embedded" in kinds:
+            if first_embedded is None:
+                first_embedded = name
+                continue
+            line = draft.line("authorization_servers", first_embedded)
+            what = f"{quoted(first_embedded)} on line {line} is embedded already"
+            draft.error((*path, "embedded"), "second-embedded-server", what, "keep one of them")
+
+
+def check_embedded_issuer(draft: Draft) -> None:
+    """The embedded server has an origin of its own, known to its clients."""
+    for name, embedded in draft.embedded():
+        path: KeyPath = ("authorization_servers", name, "embedded")
+        if not draft.is_sound(*path, "listen") or not draft.is_sound(*path, "issuer"):
+            continue
+        if draft.has(*path, "issuer"):
+            issuer, place = embedded.issuer, (*path, "issuer")
+        else:
+            derived = derive_origin(embedded.listen, only_loopback=True)
+            if derived is None:
+                what = f"listening on {embedded.listen} does not say how clients reach it"
+                mend = "add issuer with its https origin"
+                draft.error((*path, "listen"), "missing-issuer", what, mend)
+                continue
+            issuer, place = derived, (*path, "listen")
+        if issuer == _public_url(draft) and not issuer.endswith(":0"):
+            what = (
+                "the issuer and public_url are one origin, shared with the pages that are guarded"
+            )
+            draft.error(place, "issuer-shares-origin", what, "give the issuer an origin of its own")
+
+
+def check_listeners(draft: Draft) -> None:
+    """No two listeners want the same address and port."""
+    for earlier, later in combinations(_listeners(draft), 2):
+        if collide(earlier[1], later[1]):
+            # The default of a key that is not in the file cannot be pointed at.
+            (path, address), (other, _) = (
+                (later, earlier) if draft.has(*later[0]) else (earlier, later)
+            )
+            by_default = "" if draft.has(*other) else " by default"
+            what = f"{address} is also where {render_path(other)} listens{by_default}"
+            draft.error(path, "listeners-collide", what, "give each its own port")
+
+
+def check_upstreams(draft: Draft) -> None:
+    """An upstream has one server, and that is none of the gateway's own ports."""
+    for name in draft.names("upstreams"):
+        path: KeyPath = ("upstreams", name, "servers")
+        if not draft.is_sound(*path):
+            continue
+        servers = draft.settings.upstreams[name].servers
+        if len(servers) > 1:
+            what = "an upstream has one server; balancing is not supported"
+            mend = "remove the others, or make them upstreams of their own"
+            draft.error((*path, 1), "several-servers", what, mend)
+        for index, server in enumerate(servers):
+            _check_upstream_server(draft, (*path, index), server)
+
+
+def _check_upstream_server(draft: Draft, path: KeyPath, server: str) -> None:
+    origin = parse_origin(server)
+    mend = "name the service that stands behind the gateway"
+    if draft.is_sound("admin_listen"):
+        admin = draft.settings.admin_listen
+        if reaches(origin.host, origin.port, admin):
+            what = f"this is admin_listen ({admin}), which is never for clients"
+            draft.error(path, "upstream-is-admin", what, mend)
+            return
+    public_url = _public_url(draft)
+    reaches_guard = draft.is_sound("listen") and reaches(
+        origin.host, origin.port, draft.settings.listen
+    )
+    if reaches_guard or (public_url == server and not server.endswith(":0")):
+        what = "this is where the gateway itself listens, so every request would run in a circle"
+        draft.error(path, "upstream-is-gateway", what, mend)
+
+
+def check_route_names(draft: Draft) -> None:
+    """A name is one route's: it is a label in metrics and logs."""
+    first: dict[str, int] = {}
+    for index, route in draft.routes():
+        if not draft.is_sound("routes", index, "name"):
+            continue
+        earlier = first.setdefault(route.name, index)
+        if earlier != index:
+            line = draft.line("routes", earlier, "name")
+            what = f"the name {quoted(route.name)} is taken by the route on line {line}"
+            draft.error(
+                ("routes", index, "name"), "duplicate-name", what, "give each route its own"
+            )
+
+
+def check_route_access(draft: Draft) -> None:
+    """A route has exactly one of require and public."""
+    for index, _ in draft.routes():
+        path: KeyPath = ("routes", index)
+        if not isinstance(draft.node(*path), type(draft.root)):
+            continue  # it has its finding
+        has_require, has_public = draft.has(*path, "require"), draft.has(*path, "public")
+        if has_require and has_public:
+            what = "a route cannot be public and demand a token"
+            mend = "remove public to guard it, or require to open it"
+            draft.error((*path, "public"), "require-and-public", what, mend)
+        elif not has_require and not has_public:
+            what = "nothing says who may pass"
+            mend = "add require: {} for any valid token, or public: true"
+            draft.error(path, "require-or-public", what, mend)
+        if has_public and draft.has(*path, "forward_token"):
+            what = "a public route demands no token that could be forwarded"
+            mend = "remove forward_token, or guard the route"
+            draft.error((*path, "forward_token"), "forward-token-on-public", what, mend)
+
+
+def check_references(draft: Draft) -> None:
+    """What a route names is defined, and what it leaves out is clear."""
+    for index, route in draft.routes():
+        path: KeyPath = ("routes", index)
+        if not isinstance(draft.node(*path), type(draft.root)):
+            continue  # it has its finding
+        upstream = route.upstream if draft.has(*path, "upstream") else None
+        if draft.is_sound(*path, "upstream"):
+            _check_reference(draft, (*path, "upstream"), upstream, "upstreams")
+        is_guarded = not draft.has(*path, "public")
+        server = route.authorization_server
+        if draft.is_sound(*path, "authorization_server") and (is_guarded or server is not None):
+            key_path = (*path, "authorization_server")
+            _check_reference(draft, key_path, server, "authorization_servers")
+
+
+def _check_reference(draft: Draft, path: KeyPath, name: str | None, section: str) -> None:
+    known = draft.names(section)
+    key = str(path[-1])
+    if name is not None:
+        if name not in known:
+            what = f"there is no {key} {quoted(name)}"
+            mend = suggest(name, known, f"define it under {section}, or use {_one_of(known)}")
+            draft.error(path, f"unknown-{key.replace('_', '-')}", what, mend)
+    elif len(known) > 1:
+        what = f"the route does not say which {key}"
+        draft.error(path, f"missing-{key.replace('_', '-')}", what, f"add {key}: {_one_of(known)}")
+    elif not known and not draft.has(section) and section == "authorization_servers":
+        what = "a guarded route needs an authorization server and the file has none"
+        draft.error(path, "missing-authorization-server", what, f"add {section}")
+
+
+def _one_of(known: tuple[str, ...]) -> str:
+    shown = [quoted(name) for name in known[:5]]
+    return join_words(shown, "or") if shown else "one that is defined"
+
+
+def check_overlaps(draft: Draft) -> None:
+    """No request could go to either of two routes."""
+    positions, routes = draft.matchable_routes()
+    try:
+        RouteTable(routes)
+    except RouteConflict as conflict:
+        for later, earlier in conflict.conflicts:
+            line = draft.line("routes", positions[earlier])
+            what = f"the route on line {line} has the same host, path and method"
+            mend = "change one of them, or name different methods"
+            draft.error(("routes", positions[later], "match"), "routes-overlap", what, mend)
+    except TableTooLarge:
+        what = "the path patterns are too intertwined to compile"
+        draft.error(("routes",), "routes-too-large", what, "use fewer {name} segments and **")
+
+
+def _public_url(draft: Draft) -> str | None:
+    if draft.has("public_url"):
+        return draft.settings.public_url if draft.is_sound("public_url") else None
+    return (
+        derive_origin(draft.settings.listen, only_loopback=False)
+        if draft.is_sound("listen")
+        else None
+    )
+
+
+def _listeners(draft: Draft) -> list[tuple[KeyPath, Address]]:
+    listeners: list[tuple[KeyPath, Address]] = []
+    if draft.is_sound("listen"):
+        listeners.append((("listen",), draft.settings.listen))
+    if draft.is_sound("admin_listen"):
+        listeners.append((("admin_listen",), draft.settings.admin_listen))
+    for name, embedded in draft.embedded():
+        path: KeyPath = ("authorization_servers", name, "embedded", "listen")
+        if draft.is_sound(*path):
+            listeners.append((path, embedded.listen))
+    return listeners
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    check_public_url,
+    check_trusted_proxies,
+    check_authorization_servers,
+    check_embedded_issuer,
+    check_listeners,
+    check_upstreams,
+    check_route_names,
+    check_route_access,
+    check_references,
+    check_overlaps,
+)

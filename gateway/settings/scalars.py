@@ -1,0 +1,397 @@
+"""The shapes of single values: names, durations, sizes, addresses, scopes, and their like."""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from gateway.policy.host import normalize_host
+from gateway.policy.pattern import PatternError, parse_pattern
+from gateway.policy.routes import ClaimValue
+from gateway.settings import addresses, document, quantities
+from gateway.settings.addresses import Address, IPNetwork
+from gateway.settings.document import Node, describe_kind
+from gateway.settings.findings import Problem, join_words, quoted, suggest
+from gateway.settings.reading import Place
+from gateway.settings.shapes import Define, Schema, Text, wrong_type
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+# scope-token of RFC 6749, section 3.3: printable ASCII without space, quote and backslash.
+_SCOPE_PATTERN: Final = r"^[!#-\[\]-~]{1,255}$"
+_WORD_PATTERN: Final = r"^[!-~]{1,255}$"
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
+# Numbers to YAML 1.2 and to people, text to YAML 1.1: the file would say one thing and do another.
+_LOOKS_LIKE_NUMBER = re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+|0o[0-7]+", re.ASCII)
+
+
+def matching(noun: str, example: str, pattern: str, finding_id: str, mend: str) -> Text[str]:
+    """Give the shape of text that matches a regular expression as a whole."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def parse(text: str) -> str:
+        # `$` alone would let a trailing newline through.
+        if compiled.fullmatch(text) is None:
+            raise Problem(finding_id, f"{quoted(text)} is not {noun}", mend)
+        return text
+
+    return Text(noun, example, parse, pattern=pattern)
+
+
+NAME: Final = matching(
+    "a name",
+    "orders",
+    _NAME_PATTERN,
+    "invalid-name",
+    "use at most 64 letters, digits, _ . or -, beginning with a letter or digit",
+)
+SCOPE: Final = matching(
+    "a scope",
+    "orders:read",
+    _SCOPE_PATTERN,
+    "invalid-scope",
+    'use printable ASCII without spaces, " and \\, and give several scopes as a list',
+)
+CLAIM_NAME: Final = matching(
+    "the name of a claim",
+    "tenant",
+    _WORD_PATTERN,
+    "invalid-claim",
+    "use printable ASCII, no spaces",
+)
+AUDIENCE: Final = matching(
+    "an audience",
+    "https://api.example.com",
+    _WORD_PATTERN,
+    "invalid-audience",
+    "write the one identifier that tokens for this service carry",
+)
+CLIENT_ID: Final = matching(
+    "a client_id",
+    "gateway",
+    r"^[ -~]{1,255}$",
+    "invalid-client-id",
+    "use printable ASCII (RFC 6749, appendix A.1)",
+)
+
+
+def _parse_description(text: str) -> str:
+    if not text.strip() or len(text) > 200 or not text.isprintable():
+        what = f"{quoted(text)} is not a description"
+        raise Problem("invalid-description", what, "write one line of at most 200 characters")
+    return text
+
+
+DESCRIPTION: Final = Text("a description", "See your orders", _parse_description)
+
+
+def duration(at_least: str, at_most: str, *, whole_seconds: bool = False) -> Text[float]:
+    """Give the shape of a duration within bounds; it is read as seconds."""
+    lowest, highest = map(quantities.parse_duration, (at_least, at_most))
+
+    def parse(text: str) -> float:
+        seconds = quantities.parse_duration(text)
+        if not lowest <= seconds <= highest:
+            what = f"{text} is {'too short' if seconds < lowest else 'too long'}"
+            raise Problem("out-of-range", what, f"write {at_least} to {at_most}")
+        if whole_seconds and not seconds.is_integer():
+            raise Problem("out-of-range", f"{text} is not whole seconds", f"write {seconds:.0f}s")
+        return seconds
+
+    pattern = quantities.DURATION_PATTERN
+    return Text("a duration", "30s", parse, quantities.format_duration, pattern)
+
+
+def size(at_least: str, at_most: str) -> Text[int]:
+    """Give the shape of a size within bounds; it is read as bytes."""
+    lowest, highest = map(quantities.parse_size, (at_least, at_most))
+
+    def parse(text: str) -> int:
+        count = quantities.parse_size(text)
+        if not lowest <= count <= highest:
+            what = f"{text} is {'too small' if count < lowest else 'too large'}"
+            raise Problem("out-of-range", what, f"write {at_least} to {at_most}")
+        return count
+
+    return Text("a size", "10MiB", parse, quantities.format_size, quantities.SIZE_PATTERN)
+
+
+def choice(*choices: str) -> Text[str]:
+    """Give the shape of one word out of a few."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            mend = suggest(text, choices, f"write {join_words(choices, 'or')}")
+            raise Problem("unknown-choice", f"{quoted(text)} is not one of the choices", mend)
+        return text
+
+    return Text(join_words(choices, "or"), choices[0], parse, choices=choices)
+
+
+def _parse_method(text: str) -> str:
+    if text in METHODS:
+        return text
+    if text.upper() in METHODS:
+        what = f"methods are upper case, {quoted(text)} is not"
+        raise Problem("unknown-method", what, f"write {text.upper()}")
+    if text.upper() in ("CONNECT", "TRACE"):
+        what = f"{text.upper()} is never let through"
+        raise Problem("unknown-method", what, "remove it")
+    mend = suggest(text.upper(), METHODS, f"use {join_words(METHODS, 'or')}")
+    raise Problem("unknown-method", f"{quoted(text)} is not a method known here", mend)
+
+
+def _parse_pattern(text: str) -> str:
+    try:
+        parse_pattern(text)
+    except PatternError as error:
+        what, _, mend = str(error).partition("; ")
+        raise Problem("invalid-path", what, mend) from None
+    return text
+
+
+def _parse_route_host(text: str) -> str:
+    if "*" in text:
+        what = "a wildcard stands in the host"
+        raise Problem("invalid-host", what, "write one exact name; leave host out to match any")
+    if "://" in text or "/" in text:
+        what = f"{quoted(text)} is more than a host"
+        raise Problem("invalid-host", what, "write the name alone, as in api.example.com")
+    host = addresses.parse_host(text.removesuffix(".")) if ":" not in text else None
+    if host is None and not text.startswith("["):
+        name = text.partition(":")[0]
+        mend = f"write {quoted(name)}" if text.count(":") == 1 else f"write [{text}]"
+        raise Problem("invalid-host", f"{quoted(text)} has a port or lacks brackets", mend)
+    if host is None:
+        if not text.endswith("]"):
+            what = f"{quoted(text)} is not a host alone"
+            raise Problem("invalid-host", what, "write the address in brackets, without a port")
+        host = f"[{addresses.parse_host(text)}]"
+    normalized = normalize_host(host)
+    if normalized is None:
+        what = f"{quoted(text)} is not a host"
+        raise Problem("invalid-host", what, "write a name such as api.example.com")
+    return normalized
+
+
+def _parse_public_origin(text: str) -> str:
+    return str(addresses.parse_origin(text))
+
+
+def _require_secure(origin: addresses.Origin) -> None:
+    if not origin.is_secure:
+        what = "plain http leaves this machine, so that anybody on the way can read tokens"
+        raise Problem("plain-http", what, f"write https://{origin.host}")
+
+
+def _parse_embedded_issuer(text: str) -> str:
+    origin = addresses.parse_origin(text)
+    _require_secure(origin)
+    return str(origin)
+
+
+def _parse_foreign_url(text: str, *, allow_query: bool) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise Problem("invalid-url", "the URL holds a space or is not ASCII", "escape it as %20…")
+    origin, rest = addresses.split_url(text, ("https", "http"))
+    _require_secure(origin)
+    if "#" in rest or ("?" in rest and not allow_query):
+        what = "a query or fragment follows the path"
+        raise Problem("invalid-url", what, "remove it")
+    return text
+
+
+def _parse_upstream_server(text: str) -> str:
+    if text.startswith(("unix:", "https:")):
+        scheme = text.partition(":")[0]
+        what = f"upstreams over {scheme} are not supported"
+        raise Problem("invalid-upstream", what, "write http://host:port")
+    return str(addresses.parse_origin(text, ("http",)))
+
+
+def _parse_database(text: str) -> str:
+    scheme, colon, path = text.partition(":///")
+    if scheme.startswith("postgres"):
+        what = "PostgreSQL is not supported"
+        raise Problem("invalid-database", what, "write sqlite:///gateway.db")
+    if scheme != "sqlite" or not colon:
+        what = "this is not the URL of a SQLite database"
+        raise Problem("invalid-database", what, "write sqlite:///gateway.db")
+    if path in ("", ":memory:"):
+        what = "a database in memory is gone with its process, and the commands cannot reach it"
+        raise Problem("invalid-database", what, "write a file name, as in sqlite:///gateway.db")
+    if "?" in path or "#" in path:
+        what = "options follow the file name"
+        raise Problem("invalid-database", what, "remove the ? or # and all behind it")
+    if path.endswith("/"):
+        raise Problem("invalid-database", "the path names a folder", "add the name of a file")
+    return text
+
+
+def _format_folder(path: Path) -> str:
+    return str(path) if path.is_absolute() else f"./{path}"
+
+
+def _parse_folder(text: str) -> Path:
+    if not text.strip():
+        raise Problem("invalid-path", "the path is empty", "write a folder, as in ./state")
+    if text.startswith("~") or "$" in text:
+        what = "~ and $ are not expanded here"
+        raise Problem("invalid-path", what, "write the whole path, or one relative to this file")
+    if "\0" in text:
+        raise Problem("invalid-path", "the path holds a NUL", "remove it")
+    return Path(text)
+
+
+LISTEN: Final[Text[Address]] = Text(
+    "an address with a port", "127.0.0.1:8080", addresses.parse_listen
+)
+NETWORK: Final[Text[IPNetwork]] = Text("a network", "10.0.0.0/8", addresses.parse_network)
+METHOD: Final = Text("a method", "GET", _parse_method, choices=METHODS)
+PATH_PATTERN: Final = Text("a path pattern", "/orders/**", _parse_pattern, pattern="^/")
+ROUTE_HOST: Final = Text("a host", "api.example.com", _parse_route_host)
+PUBLIC_ORIGIN: Final = Text(
+    "an origin", "https://api.example.com", _parse_public_origin, pattern=r"^https?://[^/?#@]+$"
+)
+EMBEDDED_ISSUER: Final = Text(
+    "an origin", "https://login.example.com", _parse_embedded_issuer, pattern=r"^https?://[^/?#@]+$"
+)
+FOREIGN_ISSUER: Final = Text(
+    "an issuer",
+    "https://login.example.com",
+    partial(_parse_foreign_url, allow_query=False),
+    pattern=r"^https?://[^?#]+$",
+)
+INTROSPECTION_URL: Final = Text(
+    "a URL",
+    "https://login.example.com/oauth2/introspect",
+    partial(_parse_foreign_url, allow_query=True),
+    pattern=r"^https?://[^#]+$",
+)
+UPSTREAM_SERVER: Final = Text(
+    "an upstream's origin",
+    "http://127.0.0.1:8000",
+    _parse_upstream_server,
+    pattern=r"^http://[^/?#@]+$",
+)
+DATABASE: Final = Text(
+    "a database URL", "sqlite:///gateway.db", _parse_database, pattern=r"^sqlite:///[^?#]+$"
+)
+FOLDER: Final[Text[Path]] = Text("a folder", "./state", _parse_folder, _format_folder)
+
+
+@dataclass(frozen=True)
+class WholeNumber:
+    """A whole number, in decimal."""
+
+    at_least: int
+    at_most: int
+    noun: str = "a whole number"
+
+    def read(self, node: Node, place: Place) -> int:  # noqa: ARG002 - the protocol's
+        """Read plain decimal digits; the other spellings of YAML 1.1 are refused."""
+        range_ = f"{self.at_least} to {self.at_most}"
+        if not isinstance(node, document.Scalar) or node.kind == "null":
+            raise wrong_type(node, self.noun, f"a number from {range_}")
+        if node.kind == "int" and _DECIMAL.fullmatch(node.text):
+            number = int(node.text)
+            if not self.at_least <= number <= self.at_most:
+                what = f"{number} is too {'small' if number < self.at_least else 'large'}"
+                raise Problem("out-of-range", what, f"write a number from {range_}")
+            return number
+        if node.kind == "str" and _DECIMAL.fullmatch(node.text):
+            raise Problem(
+                "wrong-type", "the number is in quotes", f"write {node.text} without them"
+            )
+        finding_id = "wrong-type" if node.kind == "str" else "yaml-surprise"
+        what = f"{quoted(node.text)} is not a whole number in plain decimal digits"
+        raise Problem(finding_id, what, f"write a number from {range_}, digits only")
+
+    def schema(self, define: Define) -> Schema:  # noqa: ARG002 - the protocol's
+        """Say that it is an integer within bounds."""
+        return {"type": "integer", "minimum": self.at_least, "maximum": self.at_most}
+
+    def write(self, value: int) -> int:
+        """Spell the number."""
+        return value
+
+
+@dataclass(frozen=True)
+class Switch:
+    """`true` or `false`; with `if_false`, only true means anything, and that has the mend."""
+
+    if_false: str | None = None
+    noun: str = "true or false"
+
+    def read(self, node: Node, place: Place) -> bool:  # noqa: ARG002 - the protocol's
+        """Read `true` or `false`; `yes`, `on` and their like are refused."""
+        if not isinstance(node, document.Scalar) or node.kind == "null":
+            raise wrong_type(node, self.noun, "true")
+        if node.kind != "bool":
+            in_quotes = node.text in ("true", "false")
+            mend = f"write {node.text} without quotes" if in_quotes else "write true or false"
+            raise Problem("wrong-type", f"{quoted(node.text)} is not true or false", mend)
+        if node.text not in ("true", "false"):
+            meant = describe_kind(node)
+            what = f"{quoted(node.text)} is {meant} to YAML 1.1 and text to YAML 1.2"
+            raise Problem("yaml-surprise", what, f"write {meant.removeprefix('the boolean ')}")
+        if node.text == "false" and self.if_false is not None:
+            raise Problem("meaningless-false", "false says nothing here", self.if_false)
+        return node.text == "true"
+
+    def schema(self, define: Define) -> Schema:  # noqa: ARG002 - the protocol's
+        """Say that it is a boolean, or true alone."""
+        return {"type": "boolean"} if self.if_false is None else {"const": True}
+
+    def write(self, value: bool) -> bool:
+        """Spell the boolean."""
+        return value
+
+
+@dataclass(frozen=True)
+class ClaimValues:
+    """The values that a claim may have: one, or a list of which any will do."""
+
+    noun: str = "a value or a list of values"
+
+    def read(self, node: Node, place: Place) -> tuple[ClaimValue, ...]:
+        """Read text, whole numbers and booleans, each as the type that it is compared as."""
+        if not isinstance(node, document.Sequence):
+            return (self._read_one(node),)
+        if not node.items:
+            raise Problem("empty-list", "the list is empty, so no token fits", "name the values")
+        values = []
+        for index, item in enumerate(node.items):
+            try:
+                values.append(self._read_one(item))
+            except Problem as problem:
+                place.child(index, item.mark).refuse(problem)
+        return tuple(values)
+
+    def _read_one(self, node: Node) -> ClaimValue:
+        if not isinstance(node, document.Scalar) or node.kind == "null":
+            raise wrong_type(node, "text, a whole number, true or false", "one value, or a list")
+        if node.kind == "bool" and node.text in ("true", "false"):
+            return node.text == "true"
+        if node.kind == "int" and _DECIMAL.fullmatch(node.text):
+            return int(node.text)
+        if node.kind == "str" and not (node.is_plain and _LOOKS_LIKE_NUMBER.fullmatch(node.text)):
+            return node.text
+        if node.kind == "float" and ":" not in node.text:
+            what = f"{quoted(node.text)} is a number that is not whole, which cannot be compared"
+            raise Problem("invalid-claim", what, "write a whole number, or text in quotes")
+        taken_for = f"{describe_kind(node)} to YAML 1.1"
+        what = f"{quoted(node.text)} is {taken_for} and may be something else to its reader"
+        mend = f'write "{node.text}" in quotes if it is text, or the plain value that is meant'
+        raise Problem("yaml-surprise", what, mend)
+
+    def schema(self, define: Define) -> Schema:  # noqa: ARG002 - the protocol's
+        """Say that it is a scalar or a list of them."""
+        scalar: Schema = {"type": ["string", "integer", "boolean"]}
+        return {"anyOf": [scalar, {"type": "array", "items": scalar, "minItems": 1}]}
+
+    def write(self, value: tuple[ClaimValue, ...]) -> list[ClaimValue]:
+        """Spell the values as a list."""
+        return list(value)
