@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 _BUSY_TIMEOUT = 2.0  # seconds: another process's commit takes milliseconds, a stuck one for ever
@@ -22,20 +22,16 @@ class DatabaseUnavailable(Exception):  # noqa: N818 - a state of the database, n
 
 
 def database_path(url: str) -> Path:
-    """Give the file that a database URL names, `sqlite:////absolute/path`.
+    """Give the file that a database URL names: `sqlite:///` and an absolute path, taken literally.
 
     Raises:
         ValueError: it is no such URL.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ValueError("the database must be sqlite:////absolute/path") from None
-    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"} or "?" in url:
-        raise ValueError("the database must be sqlite:////absolute/path, without options")
-    if not parsed.database or not Path(parsed.database).is_absolute():
-        raise ValueError("the database must be a file with an absolute path")
-    return Path(parsed.database)
+    scheme, _, path = url.partition(":///")
+    # "?" and "#" would start options, of which there are none.
+    if scheme != "sqlite" or not path.startswith("/") or {"?", "#", "\0"} & set(path):
+        raise ValueError("the database must be sqlite:///, an absolute path, and nothing behind it")
+    return Path(path)
 
 
 def create_private_file(path: Path) -> bool:

@@ -77,19 +77,17 @@ class TokenLookup:
         questions: Sequence[_Question],
         reading: "asyncio.Future[list[_Found]]",
     ) -> None:
-        error = None if reading.cancelled() else reading.exception()
-        for index, (_, answer) in enumerate(questions):
-            if answer.done():  # who asked has gone
-                continue
-            if reading.cancelled():
-                answer.set_exception(DatabaseUnavailable("closed"))
-            elif error is not None:
-                # One each: raising an exception writes to it.
-                answer.set_exception(DatabaseUnavailable(str(error)))
-            else:
-                answer.set_result(reading.result()[index])
+        error = DatabaseUnavailable("closed") if reading.cancelled() else reading.exception()
+        if error is not None:
+            _fail(questions, str(error))
+        else:
+            for (_, answer), found in zip(questions, reading.result(), strict=True):
+                if not answer.done():  # who asked may have gone
+                    answer.set_result(found)
         self._is_reading = False
-        if self._waiting and not self._is_closed:
+        if self._is_closed:
+            _fail(self._waiting, "closed")
+        elif self._waiting:
             self._start_reading(loop)
 
     def _read(self, hashes: Sequence[bytes]) -> list[_Found]:
@@ -112,3 +110,10 @@ class TokenLookup:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _fail(questions: Sequence[_Question], reason: str) -> None:
+    for _, answer in questions:
+        if not answer.done():
+            # One exception each: raising it writes to it.
+            answer.set_exception(DatabaseUnavailable(reason))

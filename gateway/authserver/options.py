@@ -27,9 +27,8 @@ class AuthorizationServerOptions:
     """Everything that one embedded authorization server needs to know.
 
     `name` is its name in the configuration and goes into each Revocation. `issuer` is an origin
-    without a path. `database_url` is an SQLAlchemy URL with an absolute path, such as
-    `sqlite:////var/lib/gateway/gateway.db`. `access_token_lifetime` is in seconds. `scopes` maps
-    each scope that exists to its description.
+    without a path. `database_url` is `sqlite:///` and an absolute path, taken literally.
+    `access_token_lifetime` is in seconds. `scopes` maps each scope that exists to its description.
     """
 
     name: str

@@ -1,0 +1,183 @@
+"""One authorization server on a real database file, and a client that speaks to its endpoints."""
+
+import base64
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from gateway.authserver.administration import Administration, NewSecret
+from gateway.authserver.options import AuthorizationServerOptions
+from gateway.authserver.server import EmbeddedServer
+from gateway.policy.interfaces import Revocation
+
+ISSUER = "http://127.0.0.1:8081"
+
+
+class Clock:
+    """A clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.5
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    json: Mapping[str, object]
+
+
+@dataclass
+class Surroundings:
+    """What the server calls: everything that it published, counted and logged."""
+
+    published: list[Revocation] = field(default_factory=list)
+    issued: list[str] = field(default_factory=list)
+    requests: list[tuple[str, str, int]] = field(default_factory=list)
+    on_publish: Callable[[Revocation], object] | None = None
+
+    async def publish(self, revocation: Revocation) -> None:
+        self.published.append(revocation)
+        if self.on_publish is not None:
+            result = self.on_publish(revocation)
+            if result is not None:
+                await result
+
+    def count_issued(self, grant_type: str) -> None:
+        self.issued.append(grant_type)
+
+    def log_request(self, method: str, path: str, status: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.requests.append((method, path, status))
+
+
+class Endpoints:
+    """A client of the endpoints over a real listener."""
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    async def post(
+        self,
+        path: str,
+        form: object = None,
+        *,
+        basic: NewSecret | tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        method: str = "POST",
+    ) -> Answer:
+        sent = dict(headers or {})
+        if isinstance(basic, NewSecret):
+            basic = (basic.client.id, basic.secret)
+        if basic is not None:
+            pair = f"{basic[0]}:{basic[1]}".encode()
+            sent["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        if isinstance(form, str | bytes):
+            sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
+        async with self.client.request(method, path, data=form or {}, headers=sent) as response:
+            body = await response.read()
+            return Answer(response.status, response.headers, body, await response.json())
+
+    async def issue(self, basic: NewSecret | None = None, **form: str) -> Answer:
+        return await self.post(
+            "/oauth2/token", {"grant_type": "client_credentials", **form}, basic=basic
+        )
+
+    async def introspect(self, basic: NewSecret, token: str, **form: str) -> Answer:
+        return await self.post("/oauth2/introspect", {"token": token, **form}, basic=basic)
+
+    async def revoke(self, basic: NewSecret, token: str, **form: str) -> Answer:
+        return await self.post("/oauth2/revoke", {"token": token, **form}, basic=basic)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> AuthorizationServerOptions:
+    return AuthorizationServerOptions(
+        name="local",
+        issuer=ISSUER,
+        database_url=f"sqlite:///{tmp_path}/state/gateway.db",
+        access_token_lifetime=600,
+        scopes={"orders:read": "See your orders", "orders:write": "Change your orders"},
+    )
+
+
+@pytest.fixture
+def database_file(options: AuthorizationServerOptions) -> Path:
+    return Path(options.database_url.removeprefix("sqlite:///"))
+
+
+@pytest.fixture
+def administration(options: AuthorizationServerOptions, clock: Clock) -> Iterator[Administration]:
+    with Administration(options, clock=clock) as administration:
+        yield administration
+
+
+@pytest.fixture
+def surroundings() -> Surroundings:
+    return Surroundings()
+
+
+@pytest.fixture
+async def server(
+    options: AuthorizationServerOptions, clock: Clock, surroundings: Surroundings
+) -> AsyncIterator[EmbeddedServer]:
+    server = EmbeddedServer(
+        options,
+        surroundings.publish,
+        surroundings.count_issued,
+        surroundings.log_request,
+        clock=clock,
+    )
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def endpoints(server: EmbeddedServer) -> AsyncIterator[Endpoints]:
+    async with TestClient(TestServer(server.application())) as client:
+        yield Endpoints(client)
+
+
+@pytest.fixture
+def shop(administration: Administration) -> NewSecret:
+    """A client that may read and write orders."""
+    return administration.add_client(
+        "shop", grant_types=["client_credentials"], scopes=["orders:read", "orders:write"]
+    )
+
+
+@pytest.fixture
+def api(administration: Administration) -> NewSecret:
+    """A client that may introspect, and nothing else."""
+    return administration.add_client("api", grant_types=[], may_introspect=True)
+
+
+@pytest.fixture
+def query(database_file: Path) -> Callable[..., list[tuple[object, ...]]]:
+    """Reads or changes the database as another process would: through the file alone."""
+
+    def run(statement: str, *parameters: object) -> list[tuple[object, ...]]:
+        with closing(sqlite3.connect(database_file)) as connection, connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    return run
+
+
+@pytest.fixture
+def without_scopes(options: AuthorizationServerOptions) -> AuthorizationServerOptions:
+    """The same server after the operator took all scopes out of the configuration."""
+    return replace(options, scopes={})
