@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from urllib.parse import quote
 
 from gateway.settings.addresses import Address, Origin, is_every_interface, is_loopback
 from gateway.settings.models import (
@@ -21,13 +20,23 @@ def derive_origin(listen: Address, *, only_loopback: bool) -> str | None:
     return str(Origin("http", listen.host, listen.port))
 
 
+def locate_state_dir(settings: GatewaySettings, folder: Path) -> Path:
+    """Give the folder for databases and sockets as an absolute path."""
+    # As the kernel would follow it: `..` taken off by hand goes wrong behind a symbolic link.
+    return Path(os.path.realpath(folder / settings.state_dir))
+
+
+def locate_database(url: str, state_dir: Path) -> str:
+    """Give the URL of a SQLite file as an absolute path, taken literally."""
+    return f"{_DATABASE_SCHEME}{state_dir / url.removeprefix(_DATABASE_SCHEME)}"
+
+
 def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
     """Fill in what follows from the rest; `folder` is where relative paths count from.
 
     Takes settings that have passed every rule; gives them validated as a whole.
     """
-    # As the kernel would follow it; `..` taken off by hand goes wrong behind a symbolic link.
-    state_dir = Path(os.path.realpath(folder / settings.state_dir))
+    state_dir = locate_state_dir(settings, folder)
     servers = {
         name: server.model_copy(update={"embedded": _complete_embedded(server.embedded, state_dir)})
         if server.embedded is not None
@@ -47,8 +56,7 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
 
 
 def _complete_embedded(embedded: EmbeddedSettings, state_dir: Path) -> EmbeddedSettings:
-    path = state_dir / embedded.database.removeprefix(_DATABASE_SCHEME)
-    update: dict[str, object] = {"database": _DATABASE_SCHEME + quote(str(path))}
+    update: dict[str, object] = {"database": locate_database(embedded.database, state_dir)}
     if "issuer" not in embedded.model_fields_set:
         update["issuer"] = derive_origin(embedded.listen, only_loopback=True)
     return embedded.model_copy(update=update)

@@ -60,10 +60,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Mapping:
-    """Keys and values, in the order of the file; each key once, and each is text."""
+    """Keys and values, in the order of the file; each key once, and each is text.
+
+    `has_lost_keys` when a key was refused, so that nobody can say what is missing.
+    """
 
     mark: Mark
     entries: dict[str, Entry] = field(default_factory=dict)
+    has_lost_keys: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +218,11 @@ class _Builder:
                     self._report(mark, (), problem)
                     return False
             case yaml.AliasEvent():
-                problem = Problem("yaml-alias", "an alias stands here", "write the value out")
+                problem = Problem(
+                    "yaml-alias",
+                    "an alias stands here",
+                    "write the value out, or quote text that begins with *",
+                )
                 self._report(mark, self._path(), problem)
                 self._add(Refused(mark))
             case yaml.ScalarEvent():
@@ -235,12 +243,14 @@ class _Builder:
         # Neither is quoted: a secret that begins with ! or & is taken for a tag or an anchor.
         if getattr(event, "tag", None) is not None:
             problem = Problem(
-                "yaml-tag", "a YAML tag (!…) stands here", "remove it; put text in double quotes"
+                "yaml-tag", "a YAML tag stands here", "remove it, or quote text that begins with !"
             )
             self._report(mark, self._path(), problem)
         if event.anchor is not None:
             problem = Problem(
-                "yaml-anchor", "an anchor (&…) stands here", "remove it; put text in double quotes"
+                "yaml-anchor",
+                "an anchor stands here",
+                "remove it, or quote text that begins with &",
             )
             self._report(mark, self._path(), problem)
 
@@ -269,6 +279,8 @@ class _Builder:
             self._add_entry(frame.node, frame.path, key, node)
 
     def _add_entry(self, mapping: Mapping, path: KeyPath, key: Node, value: Node) -> None:
+        if not isinstance(key, Scalar) or key.kind != "str":
+            mapping.has_lost_keys = True
         if not isinstance(key, Scalar):
             if not isinstance(key, Refused):
                 what = "a key is a list or a mapping"

@@ -29,6 +29,11 @@ class Draft:
         """Say whether the file has the key, whatever its value."""
         return len(self._steps(path)) == len(path)
 
+    def is_whole(self, *path: str | int) -> bool:
+        """Say whether a mapping stands there that can be held against rules about its keys."""
+        node = self.node(*path)
+        return isinstance(node, Mapping) and not node.has_lost_keys
+
     def node(self, *path: str | int) -> Node | None:
         """Give the value of a key as it stands in the file."""
         steps = self._steps(path)

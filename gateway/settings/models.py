@@ -105,14 +105,14 @@ class UpstreamTimeoutSettings(Settings):
     """How long the gateway waits for an upstream."""
 
     connect: Annotated[float, scalars.duration("1ms", "60s")] = Field(
-        default=2.0, description="How long connecting may take; after that, 502."
+        default=2.0, description="How long connecting may take; after that, 504."
     )
     response: Annotated[float, scalars.duration("1ms", "1h")] = Field(
         default=30.0,
-        description="How long the answer's head, and then each gap in its body, may take.",
+        description="How long the answer may take to begin; after that, 504.",
     )
     idle: Annotated[float, scalars.duration("1ms", "1h")] = Field(
-        default=60.0, description="How long an unused connection is kept for the next request."
+        default=60.0, description="The longest gap between two parts of the answer's body."
     )
 
 
@@ -211,7 +211,10 @@ class RouteSettings(Settings):
     )
     authorization_server: Annotated[
         str | None, scalars.NAME, Derived("the only authorization server")
-    ] = Field(default=None, description="Who vouches for the tokens.")
+    ] = Field(
+        default=None,
+        description="Who vouches for the tokens; on a public route, whose tokens stop here.",
+    )
     require: Annotated[RequireSettings | None, Section(RequireSettings)] = Field(
         default=None, description="What a token must have; `{}` means any active token."
     )

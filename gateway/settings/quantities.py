@@ -59,7 +59,10 @@ def _parse(
     if not unit:
         raise Problem(f"invalid-{noun}", f"{amount} has no unit", f"write {amount}{likely}")
     for known in units:
-        if known.lower().startswith(unit.lower()) or unit.lower().startswith(known.lower()):
+        # "MB" means MiB and "min" means m to whoever wrote it; "msec" finds ms before m.
+        if unit[0].lower() == known[0].lower() and (
+            noun == "size" or unit.lower()[: len(known)] == known
+        ):
             mend = f"write {amount}{known}"
             break
     else:

@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
 from gateway.settings.addresses import Address, collide, parse_origin, reaches
-from gateway.settings.completion import derive_origin
+from gateway.settings.completion import derive_origin, locate_database, locate_state_dir
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, join_words, quoted, render_path, suggest
 
@@ -48,7 +48,7 @@ def check_authorization_servers(draft: Draft) -> None:
     first_embedded: str | None = None
     for name in draft.names("authorization_servers"):
         path: KeyPath = ("authorization_servers", name)
-        if not isinstance(draft.node(*path), type(draft.root)):
+        if not draft.is_whole(*path):
             continue  # it has its finding
         kinds = [kind for kind in ("embedded", "introspection") if draft.has(*path, kind)]
         if not kinds:
@@ -88,6 +88,18 @@ def check_embedded_issuer(draft: Draft) -> None:
                 "the issuer and public_url are one origin, shared with the pages that are guarded"
             )
             draft.error(place, "issuer-shares-origin", what, "give the issuer an origin of its own")
+
+
+def check_database_path(draft: Draft) -> None:
+    """The database's whole path can be written as a URL."""
+    for name, embedded in draft.embedded():
+        path: KeyPath = ("authorization_servers", name, "embedded", "database")
+        if not draft.is_sound(*path) or not draft.is_sound("state_dir"):
+            continue
+        state_dir = locate_state_dir(draft.settings, draft.reading.folder)
+        if {"?", "#"} & set(locate_database(embedded.database, state_dir)):
+            what = f"the folder {quoted(str(state_dir))} has a ? or # in its path"
+            draft.error(path, "invalid-database", what, "set state_dir to a folder without them")
 
 
 def check_listeners(draft: Draft) -> None:
@@ -155,7 +167,7 @@ def check_route_access(draft: Draft) -> None:
     """A route has exactly one of require and public."""
     for index, _ in draft.routes():
         path: KeyPath = ("routes", index)
-        if not isinstance(draft.node(*path), type(draft.root)):
+        if not draft.is_whole(*path):
             continue  # it has its finding
         has_require, has_public = draft.has(*path, "require"), draft.has(*path, "public")
         if has_require and has_public:
@@ -176,7 +188,7 @@ def check_references(draft: Draft) -> None:
     """What a route names is defined, and what it leaves out is clear."""
     for index, route in draft.routes():
         path: KeyPath = ("routes", index)
-        if not isinstance(draft.node(*path), type(draft.root)):
+        if not draft.is_whole(*path):
             continue  # it has its finding
         upstream = route.upstream if draft.has(*path, "upstream") else None
         if draft.is_sound(*path, "upstream"):
@@ -253,6 +265,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_trusted_proxies,
     check_authorization_servers,
     check_embedded_issuer,
+    check_database_path,
     check_listeners,
     check_upstreams,
     check_route_names,

@@ -101,7 +101,14 @@ def duration(at_least: str, at_most: str, *, whole_seconds: bool = False) -> Tex
         return seconds
 
     pattern = quantities.DURATION_PATTERN
-    return Text("a duration", "30s", parse, quantities.format_duration, pattern)
+    return Text(
+        "a duration",
+        "30s",
+        parse,
+        quantities.format_duration,
+        pattern,
+        bounds=(at_least, at_most),
+    )
 
 
 def size(at_least: str, at_most: str) -> Text[int]:
@@ -115,7 +122,14 @@ def size(at_least: str, at_most: str) -> Text[int]:
             raise Problem("out-of-range", what, f"write {at_least} to {at_most}")
         return count
 
-    return Text("a size", "10MiB", parse, quantities.format_size, quantities.SIZE_PATTERN)
+    return Text(
+        "a size",
+        at_most if highest < quantities.parse_size("10MiB") else "10MiB",
+        parse,
+        quantities.format_size,
+        quantities.SIZE_PATTERN,
+        bounds=(at_least, at_most),
+    )
 
 
 def choice(*choices: str) -> Text[str]:
@@ -155,7 +169,7 @@ def _parse_pattern(text: str) -> str:
 def _parse_route_host(text: str) -> str:
     if "*" in text:
         what = "a wildcard stands in the host"
-        raise Problem("invalid-host", what, "write one exact name; leave host out to match any")
+        raise Problem("invalid-host", what, "write one exact name, or leave host out to match any")
     if "://" in text or "/" in text:
         what = f"{quoted(text)} is more than a host"
         raise Problem("invalid-host", what, "write the name alone, as in api.example.com")

@@ -65,6 +65,7 @@ class Text(Generic[T]):
     write: Callable[[T], str] = str
     pattern: str | None = None
     choices: tuple[str, ...] = ()
+    bounds: tuple[str, str] | None = None
 
     def read(self, node: Node, place: Place) -> T:  # noqa: ARG002 - the protocol's
         """Read text; what YAML 1.1 takes for something else is refused."""
@@ -81,7 +82,8 @@ class Text(Generic[T]):
             # A bare number has a better answer from whoever parses it: that its unit is missing.
             if node.kind in ("int", "float") and ":" not in node.text:
                 raise
-            mend = f"write {self.noun} such as {self.example}"
+            such_as = "" if self.choices else f" such as {self.example}"
+            mend = f"write {self.noun}{such_as}"
         what = f"{quoted(node.text)} is {describe_kind(node)} to YAML 1.1, not {self.noun}"
         raise Problem("yaml-surprise", what, mend)
 
@@ -111,7 +113,7 @@ class Items:
     def read(self, node: Node, place: Place) -> tuple[Any, ...]:
         """Read every item; those that cannot be read leave a finding."""
         if not isinstance(node, document.Sequence):
-            raise wrong_type(node, f"a list, each item {self.item.noun}", "[…], or lines with - ")
+            raise wrong_type(node, "a list", f"[{_example_of(self.item)}]")
         if not node.items and self.if_empty is not None:
             raise Problem("empty-list", "the list is empty", self.if_empty)
         values: list[Any] = []
@@ -159,8 +161,8 @@ class Table:
     def read(self, node: Node, place: Place) -> dict[str, Any]:
         """Read every name and its value; what cannot be read leaves a finding."""
         if not isinstance(node, document.Mapping):
-            example = f"{self.key.example}: and under it {self.value.noun}"
-            raise wrong_type(node, "a mapping from names to what they mean", example)
+            example = f"{{{self.key.example}: {_example_of(self.value)}}}"
+            raise wrong_type(node, "a mapping", example)
         if not node.entries and self.if_empty is not None:
             raise Problem("empty-mapping", "the mapping is empty", self.if_empty)
         values: dict[str, Any] = {}
@@ -205,7 +207,7 @@ class Section:
         """Read every key into a model, unvalidated and perhaps incomplete."""
         fields = fields_of(self.model)
         if not isinstance(node, document.Mapping):
-            raise wrong_type(node, f"a mapping with {_list_keys(fields)}", "{key: value}")
+            raise wrong_type(node, f"a mapping with {_list_keys(fields)}", _example_of(self))
         values: dict[str, Any] = {}
         for name, entry in node.entries.items():
             known = fields.get(name)
@@ -220,7 +222,10 @@ class Section:
                 values[name] = value
         for name, known in fields.items():
             if known.is_required and name not in node.entries:
-                mend = f"write `{name}:` with {known.shape.noun}"
+                if node.has_lost_keys:
+                    place.reading.mark_broken((*place.path, name))
+                    continue
+                mend = f"add {name}: {_example_of(known.shape)}"
                 problem = Problem("missing-key", f"the key {quoted(name)} is missing", mend)
                 place.child(name, place.mark).refuse(problem)
         return self.model.model_construct(None, **values)
@@ -252,12 +257,18 @@ class Key:
         return self.info.is_required() and self.derived is None
 
     @property
+    def words(self) -> str:
+        """What the key is for."""
+        return self.info.description or ""
+
+    @property
     def default(self) -> Any:
         """The default as it would stand in the file; None when there is none to show."""
         if self.info.is_required() or isinstance(self.shape, Section):
             return None
         value = self.info.get_default(call_default_factory=True)
-        return None if value is None else self.shape.write(value)
+        # What is empty by default is left out of a file, never written as empty.
+        return None if value in (None, (), {}) else self.shape.write(value)
 
 
 @cache
@@ -302,6 +313,22 @@ def _attempt(shape: Shape, node: Node, place: Place) -> Any:
             place.refuse(problem)
     # An empty section keeps its name and its position for whoever refers to it.
     return shape.model.model_construct() if isinstance(shape, Section) else _UNREAD
+
+
+def _example_of(shape: Shape) -> str:
+    """Spell something that could stand there, in a line."""
+    match shape:
+        case Text():
+            return shape.example
+        case Items():
+            return f"[{_example_of(shape.item)}]"
+        case Table():
+            return f"{{{shape.key.example}: {_example_of(shape.value)}}}"
+        case Section():
+            required = (key for key in fields_of(shape.model).values() if key.is_required)
+            return f"{{{', '.join(f'{key.name}: {_example_of(key.shape)}' for key in required)}}}"
+        case _:
+            return shape.noun
 
 
 def _is_shape(item: object) -> bool:

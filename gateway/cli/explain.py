@@ -1,0 +1,334 @@
+"""`gateway explain`: which route a request would take, what it demands, and the verdict.
+
+It asks the guard's own functions, so that it cannot tell another story than the guard.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+import typer
+
+from gateway.app import StartFailure, open_introspectors
+from gateway.cli.configuration import ConfigOption, load_settings
+from gateway.introspection.cache import IntrospectionCache
+from gateway.introspection.coalescing import CachedIntrospector
+from gateway.middleware.judge import Judgement, find_route, judge_token
+from gateway.middleware.metadata import ProtectedResource
+from gateway.policy.bearer import read_bearer
+from gateway.policy.host import normalize_host
+from gateway.policy.path import AmbiguousPath, canonicalize_path
+from gateway.policy.rejection import REFUSALS, Reason, Rejection
+from gateway.policy.routes import Requirement, Route
+from gateway.policy.target import MalformedTarget, split_target
+from gateway.policy.token import Token
+from gateway.settings import GatewaySettings, compile_routes
+from gateway.settings.findings import join_words, printable
+from gateway.telemetry.metrics import Metrics
+
+ALLOWED: Final = 0
+REFUSED: Final = 1
+CANNOT_TELL: Final = 2
+
+_METHOD = re.compile(r"[A-Z][A-Z0-9_-]*", re.ASCII)
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request as somebody might send it. `host` is the value of its Host header, as written."""
+
+    method: str
+    target: str
+    host: str
+    authorization: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What the guard would do. `path` is canonical, or as asked for when that is refused."""
+
+    method: str
+    path: str
+    host: str | None = None
+    route: Route | None = None
+    rejection: Rejection | None = None
+    token: Token | None = None
+    is_own_page: bool = False
+    upstream_server: str | None = None
+    now: float = field(default_factory=time.time)
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the request would be refused; None when it is allowed."""
+        return None if self.rejection is None else self.rejection.reason
+
+    @property
+    def exit_code(self) -> int:
+        """What the command exits with."""
+        if self.reason is Reason.AUTHORIZATION_SERVER_UNAVAILABLE:
+            return CANNOT_TELL
+        return ALLOWED if self.reason is None else REFUSED
+
+
+def explain(
+    method: Annotated[str, typer.Argument(help="The request's method, such as GET.")],
+    url: Annotated[str, typer.Argument(help="Its URL, or its path alone on public_url's host.")],
+    config: ConfigOption = None,
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", help="A bearer token; - reads it from standard input."),
+    ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", "-H", metavar="'K: V'", help="Authorization or Host, as sent."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
+) -> None:
+    """Say which route a request would take and why, what it demands, and the verdict.
+
+    Nothing is sent to an upstream. With a token, the authorization server is asked about it.
+    Exits with 0 when the request is allowed, 1 when it is refused, 2 when that cannot be told.
+
+    Example: gateway explain GET /orders/7 --token - < token
+    """
+    question = _read_question(method, url, _read_token(token), header or [])
+    settings = load_settings(config)
+    try:
+        explanation = asyncio.run(explain_request(settings, question))
+    except StartFailure as error:
+        typer.echo(f"gateway explain: {printable(str(error))}", err=True)
+        raise typer.Exit(CANNOT_TELL) from None
+    if as_json:
+        typer.echo(json.dumps(as_dict(explanation), indent=2))
+    else:
+        typer.echo("\n".join(describe(explanation)))
+    raise typer.Exit(explanation.exit_code)
+
+
+async def explain_request(settings: GatewaySettings, question: Question) -> Explanation:
+    """Judge a request as the guard would. Raises StartFailure when a store cannot be opened."""
+    table = compile_routes(settings)
+    explanation = Explanation(question.method, question.target)
+    authority = question.host or settings.public_url.partition("://")[2]
+    explanation.host = normalize_host(authority)
+    if explanation.host is None:
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail="the host is malformed")
+        return explanation
+    try:
+        explanation.path, _ = split_target(question.target, explanation.host)
+        explanation.path = canonicalize_path(explanation.path)
+    except MalformedTarget as error:
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=str(error))
+        return explanation
+    except AmbiguousPath as error:
+        explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
+        return explanation
+    if ProtectedResource(table, settings.public_url).is_asked_for(explanation.path):
+        explanation.is_own_page = True
+        if question.method not in ("GET", "HEAD"):
+            explanation.rejection = Rejection(Reason.METHOD_NOT_ALLOWED, allow=("GET", "HEAD"))
+        return explanation
+    route = find_route(table, explanation.host, explanation.path, question.method)
+    if isinstance(route, Rejection):
+        explanation.rejection = route
+        return explanation
+    explanation.route = route
+    explanation.upstream_server = settings.upstreams[route.upstream].servers[0]
+    judgement = await _judge(settings, route, question.authorization)
+    explanation.rejection = judgement.rejection
+    if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
+        explanation.token = judgement.answer.verdict
+    return explanation
+
+
+async def _judge(
+    settings: GatewaySettings, route: Route, authorization: Sequence[str]
+) -> Judgement:
+    """Ask the authorization server of the route, and nobody when there is no need."""
+    name = route.authorization_server
+    if name is None or isinstance(read_bearer(authorization), Reason):
+        return await judge_token(route, authorization, {})
+    only = {name: settings.authorization_servers[name]}
+    metrics = Metrics()
+    limits = settings.introspection_cache
+    cache = IntrospectionCache(
+        max_lifetime=limits.max_lifetime,
+        negative_lifetime=limits.negative_lifetime,
+        max_entries=1,
+    )
+    async with open_introspectors(
+        settings.model_copy(update={"authorization_servers": only})
+    ) as introspectors:
+        asked = {name: CachedIntrospector(name, introspectors[name], cache, metrics)}
+        return await judge_token(route, authorization, asked)
+
+
+def as_dict(explanation: Explanation) -> dict[str, Any]:
+    """Give the explanation as `--json` prints it."""
+    route, rejection, token = explanation.route, explanation.rejection, explanation.token
+    return {
+        "allowed": rejection is None,
+        "route": route.name if route else None,
+        "reason": explanation.reason,
+        "status": REFUSALS[rejection.reason].status if rejection else None,
+        "method": explanation.method,
+        "host": explanation.host,
+        "path": explanation.path,
+        "public": route.is_public if route else None,
+        "requires": _requirement_as_dict(route.requirement) if route else None,
+        "authorization_server": route.authorization_server if route else None,
+        "upstream": route.upstream if route else None,
+        "missing_scopes": list(rejection.missing) if rejection else [],
+        "allow": list(rejection.allow) if rejection else [],
+        "token": None
+        if token is None
+        else {
+            "client_id": token.client_id,
+            "subject": token.subject,
+            "username": token.username,
+            "scopes": sorted(token.scopes),
+            "audience": list(token.audience),
+            "expires_at": token.expires_at,
+        },
+        "explanation": " ".join(
+            f"{label.capitalize()}: {line}." for label, line in _sentences(explanation).items()
+        ),
+    }
+
+
+def _requirement_as_dict(requirement: Requirement | None) -> Mapping[str, Any] | None:
+    if requirement is None:
+        return None
+    return {
+        "scopes": sorted(requirement.scopes),
+        "any_scope": sorted(requirement.any_scope),
+        "audience": requirement.audience,
+        "claims": {name: list(values) for name, values in requirement.claims},
+    }
+
+
+def describe(explanation: Explanation) -> list[str]:
+    """Give the explanation as lines for people."""
+    host = explanation.host or "?"
+    first = printable(f"{explanation.method} {explanation.path} on {host}")
+    sentences = _sentences(explanation)
+    width = max(map(len, sentences)) + 2
+    return [first, *(f"  {f'{label}:':<{width}}{line}" for label, line in sentences.items())]
+
+
+def _sentences(explanation: Explanation) -> dict[str, str]:
+    """Give what there is to say, by what it is about, in the order of the guard's steps."""
+    sentences: dict[str, str] = {}
+    route = explanation.route
+    if route is not None:
+        sentences["route"] = _describe_route(route)
+        sentences["requires"] = _describe_requirement(route)
+    if explanation.token is not None:
+        sentences["token"] = _describe_token(explanation.token, explanation.now)
+    sentences["verdict"] = _describe_verdict(explanation)
+    return {label: printable(line) for label, line in sentences.items()}
+
+
+def _describe_route(route: Route) -> str:
+    if route.methods is None:
+        methods = "any method"
+    else:
+        noun = "method" if len(route.methods) == 1 else "methods"
+        methods = f"{noun} {join_words(sorted(route.methods), 'and')}"
+    host = "any host" if route.host is None else f"host {route.host}"
+    return f"{route.name}, by path {route.path}, {methods}, {host}"
+
+
+def _describe_requirement(route: Route) -> str:
+    requirement = route.requirement
+    if requirement is None:
+        return "nothing, the route is public"
+    demands: list[str] = []
+    if requirement.scopes:
+        noun = "scope" if len(requirement.scopes) == 1 else "scopes"
+        demands.append(f"the {noun} {join_words(sorted(requirement.scopes), 'and')}")
+    if requirement.any_scope:
+        demands.append(f"one of the scopes {join_words(sorted(requirement.any_scope), 'or')}")
+    if requirement.audience is not None:
+        demands.append(f"the audience {requirement.audience}")
+    for name, values in requirement.claims:
+        demands.append(f"the claim {name} = {join_words(map(json.dumps, values), 'or')}")
+    token = f"an active token of {route.authorization_server} ({route.issuer})"
+    return f"{token} with {'; '.join(demands)}" if demands else token
+
+
+def _describe_token(token: Token, now: float) -> str:
+    who = token.username or token.subject or f"client {token.client_id or 'unknown'}"
+    scopes = ", ".join(sorted(token.scopes)) or "none"
+    if token.expires_at is None:
+        lifetime = "expiry not known"
+    else:
+        lifetime = f"{max(0, round(token.expires_at - now))} seconds left"
+    return f"active, of {who}, scopes {scopes}, {lifetime}"
+
+
+def _describe_verdict(explanation: Explanation) -> str:
+    rejection = explanation.rejection
+    if explanation.is_own_page and rejection is None:
+        return "answered by the gateway itself: the protected resource's metadata (RFC 9728)"
+    if rejection is None:
+        route = explanation.route
+        assert route is not None  # noqa: S101 - what is allowed has a route
+        return f"allowed, and goes to upstream {route.upstream} ({explanation.upstream_server})"
+    refusal = REFUSALS[rejection.reason]
+    title = refusal.title[0].lower() + refusal.title[1:]
+    words = f"refused with {refusal.status} {rejection.reason}: {title}"
+    if rejection.missing:
+        words += f", missing {join_words(rejection.missing, 'and')}"
+    if rejection.allow:
+        words += f", the path takes {join_words(rejection.allow, 'and')}"
+    if rejection.reason is Reason.NO_ROUTE:
+        words += ", no route matches this host and path"
+    if rejection.detail:
+        words += f" ({rejection.detail})"
+    return words
+
+
+def _read_token(token: str | None) -> str | None:
+    return sys.stdin.readline().strip() if token == "-" else token  # noqa: S105 - where to read it
+
+
+def _read_question(method: str, url: str, token: str | None, headers: Sequence[str]) -> Question:
+    if _METHOD.fullmatch(method) is None:
+        raise typer.BadParameter("a method is upper case, such as GET", param_hint="METHOD")
+    authorization = [] if token is None else [f"Bearer {token}"]
+    hosts: list[str] = []
+    for header in headers:
+        match = _HEADER.fullmatch(header)
+        if match is None:
+            raise typer.BadParameter("write a header as 'Name: value'", param_hint="-H")
+        name, value = match[1].lower(), match[2]
+        if name == "authorization":
+            authorization.append(value)
+        elif name == "host":
+            hosts.append(value)
+    if len(hosts) > 1:
+        raise typer.BadParameter("a request has one Host", param_hint="-H")
+    target, host = _split_url(url)
+    return Question(method, target, hosts[0] if hosts else host, tuple(authorization))
+
+
+def _split_url(url: str) -> tuple[str, str]:
+    """Give the request target and the host of a URL; no character of the path is touched."""
+    if url.startswith("/"):
+        return url, ""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        message = "write a path that begins with a slash, or a whole http:// or https:// URL"
+        raise typer.BadParameter(message, param_hint="URL")
+    end = min((rest.index(mark) for mark in "/?#" if mark in rest), default=len(rest))
+    authority, target = rest[:end], rest[end:]
+    if not authority:
+        raise typer.BadParameter("the URL has no host", param_hint="URL")
+    return target if target.startswith("/") else f"/{target}", authority
