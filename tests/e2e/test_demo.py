@@ -51,7 +51,7 @@ def test_the_lines_that_the_demo_prints_give_what_they_promise(curl, printed, tm
 
     assert forbidden.startswith("HTTP/1.1 403 ")
     assert re.search(r'(?mi)^WWW-Authenticate: .*error="insufficient_scope"', forbidden)
-    assert "orders:write" in forbidden.partition("\r\n\r\n")[2], "the body names what is missing"
+    assert "orders:write" in forbidden.partition("\n\n")[2], "the body names what is missing"
 
     assert revoked.startswith("HTTP/1.1 401 ")
     assert re.search(r'(?mi)^WWW-Authenticate: .*error="invalid_token"', revoked)
