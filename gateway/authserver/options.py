@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.policy.interfaces import Revocation
+from gateway.settings import GatewaySettings
 
 PublishRevocation = Callable[[Revocation], Awaitable[object]]
 """Tell every worker, and await their acknowledgements.
@@ -36,3 +37,17 @@ class AuthorizationServerOptions:
     database_url: str
     access_token_lifetime: int
     scopes: Mapping[str, str]
+
+
+def embedded_options(settings: GatewaySettings) -> AuthorizationServerOptions | None:
+    """Give what the one embedded server of a configuration is told; None when there is none."""
+    for name, server in settings.authorization_servers.items():
+        if server.embedded is not None:
+            return AuthorizationServerOptions(
+                name=name,
+                issuer=server.embedded.issuer,
+                database_url=server.embedded.database,
+                access_token_lifetime=int(server.embedded.access_token_lifetime),
+                scopes=server.embedded.scopes,
+            )
+    return None

@@ -57,7 +57,7 @@ class EmbeddedServer:
         refuse_coroutines()
         for callback in (count_issued, log_request, clock):
             if inspect.iscoroutinefunction(callback):
-                raise TypeError(f"{callback.__name__} is a coroutine and would never be awaited")
+                raise TypeError(f"{callback!r} is a coroutine and would never be awaited")
         silence_authlib()
 
         migration = migrate(options.database_url)

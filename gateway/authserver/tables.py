@@ -16,6 +16,9 @@ from sqlalchemy import (
     Text,
 )
 
+SCHEMA = "0001"
+"""The newest version in `migrations/versions`: the one that leads to these tables."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_name)s",
