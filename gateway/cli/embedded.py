@@ -1,0 +1,131 @@
+"""What the commands that administer the embedded server share."""
+
+import asyncio
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from gateway.authserver.administration import Administration, AdministrationError
+from gateway.authserver.database import DatabaseUnavailable
+from gateway.authserver.options import embedded_options
+from gateway.cli.configuration import load_settings
+from gateway.introspection.revocations import publish
+from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
+from gateway.settings import GatewaySettings
+from gateway.settings.findings import printable
+from gateway.settings.quantities import format_duration
+
+_MAX_INPUT = 8192  # characters: no token of anybody is longer
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The embedded server of a configuration, opened for administration."""
+
+    settings: GatewaySettings
+    administration: Administration
+
+
+@contextmanager
+def open_embedded(config: Path | None) -> Iterator[Embedded]:
+    """Open the embedded server's database, creating or migrating it where needed.
+
+    Says so on standard error, and turns what cannot be done into one line there and
+    typer.Exit(1); a configuration that cannot be used is typer.Exit(2).
+    """
+    settings = load_settings(config)
+    options = embedded_options(settings)
+    if options is None:
+        fail(
+            "no authorization server of this configuration is embedded; "
+            "clients and tokens are administered where the server is"
+        )
+    try:
+        with Administration(options) as administration:
+            migration = administration.migration
+            if migration.previous is None:
+                typer.echo(f"gateway: created the database {migration.path}", err=True)
+            elif migration.has_changed:
+                typer.echo(
+                    f"gateway: migrated the database {migration.path} "
+                    f"from schema {migration.previous} to {migration.current}",
+                    err=True,
+                )
+            yield Embedded(settings, administration)
+    except (AdministrationError, DatabaseUnavailable) as error:
+        fail(str(error))
+
+
+def announce(embedded: Embedded, revocation: Revocation, subject: str) -> int:
+    """Tell the workers of this host what has been committed; give how many acknowledged.
+
+    When one stays silent, says so on standard error and raises typer.Exit(1).
+    """
+    try:
+        return asyncio.run(publish(embedded.settings.state_dir, revocation, source="command"))
+    except RevocationNotAcknowledged as error:
+        who = "worker" if len(error.workers) == 1 else "workers"
+        pids = ", ".join(str(pid) for pid in error.workers)
+        fail(
+            f"{subject} is revoked in the database, but {who} pid {pids} did not acknowledge and "
+            f"may still accept it for {_remembered(embedded)}; end what does not answer to be sure"
+        )
+    except OSError as error:
+        fail(
+            f"{subject} is revoked in the database, but the workers cannot be told "
+            f"({error.strerror}: {error.filename}) and may still accept it for "
+            f"{_remembered(embedded)}; administer as the user that the gateway runs as"
+        )
+
+
+def _remembered(embedded: Embedded) -> str:
+    """Say how long a worker that heard nothing goes by what it remembers."""
+    return format_duration(embedded.settings.introspection_cache.max_lifetime)
+
+
+def describe_acknowledgements(count: int) -> str:
+    """Say who heard of a revocation."""
+    if count == 0:
+        return "no gateway is running here; the revocation is in the database"
+    return f"{count} worker{'' if count == 1 else 's'} acknowledged"
+
+
+def read_secret_argument(value: str, name: str) -> str:
+    """Give the argument, or the line on standard input when the argument is `-`.
+
+    An argument is seen by everyone who may list the processes of the machine.
+    """
+    text = sys.stdin.readline(_MAX_INPUT).strip() if value == "-" else value
+    if not text:
+        raise typer.BadParameter(f"{name} is empty")
+    return text
+
+
+def print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in columns. The first row has the headings."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+def format_time(seconds: float) -> str:
+    """Write Unix seconds as a date and a time, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def split_words(values: list[str] | None) -> list[str]:
+    """Give the words of an option that takes several, in one value or in many."""
+    return [word for value in values or () for word in value.split()]
+
+
+def fail(message: str) -> NoReturn:
+    """Say in one line on standard error why the command failed, and exit with 1."""
+    typer.echo(f"gateway: {printable(message)}", err=True)
+    raise typer.Exit(1)

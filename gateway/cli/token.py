@@ -1,0 +1,171 @@
+"""`gateway token …`: the access tokens of the embedded authorization server."""
+
+import json
+import time
+from typing import Annotated, Any
+
+import typer
+
+from gateway.authserver.tokens import AccessToken
+from gateway.cli.configuration import ConfigOption
+from gateway.cli.embedded import (
+    announce,
+    describe_acknowledgements,
+    fail,
+    format_time,
+    open_embedded,
+    print_table,
+    read_secret_argument,
+    split_words,
+)
+from gateway.policy.rejection import Reason
+from gateway.settings.findings import Problem
+from gateway.settings.quantities import format_duration, parse_duration
+
+app = typer.Typer(
+    help="Issue, inspect and revoke access tokens of the embedded authorization server.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+)
+
+_TokenArgument = Annotated[
+    str, typer.Argument(metavar="TOKEN", help="The token; - reads it from standard input.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("issue")
+def issue(
+    client: Annotated[str, typer.Option(metavar="ID", help="The client whose token it is.")],
+    config: ConfigOption = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCOPES", help="Scopes of the client, spaced.", show_default="all it may have"
+        ),
+    ] = None,
+    lifetime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="How long it is good for, such as 10m.",
+            show_default="the configuration's access_token_lifetime",
+        ),
+    ] = None,
+    audience: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="What it is for; may be given more than once."),
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Issue an access token in a client's name, and print it: for trying things out.
+
+    The token is shown this once; only its hash is stored.
+
+    Example: gateway token issue --client shop --scope orders:read --lifetime 10m
+    """
+    seconds = None if lifetime is None else _parse_lifetime(lifetime)
+    with open_embedded(config) as embedded:
+        issued = embedded.administration.issue_token(
+            client,
+            scopes=None if scope is None else split_words(scope),
+            lifetime=seconds,
+            audience=audience or (),
+        )
+    expires_in = issued.record.expires_at - issued.record.issued_at
+    if as_json:
+        members = {
+            "access_token": issued.token,
+            "token_type": "Bearer",
+            "expires_in": expires_in,
+            "scope": issued.record.scope,
+        }
+        typer.echo(json.dumps(members))
+    else:
+        # The token alone, so that $(gateway token issue …) is the token.
+        typer.echo(issued.token)
+        typer.echo(
+            f"gateway: for {format_duration(expires_in)}, scope {issued.record.scope or '-'}; "
+            "shown this once",
+            err=True,
+        )
+
+
+@app.command("inspect")
+def inspect(token: _TokenArgument, config: ConfigOption = None, as_json: _Json = False) -> None:
+    """Say what a token is, and whether it is active. Exits with 0 when it is, else with 1.
+
+    Example: gateway token inspect - < token
+    """
+    text = read_secret_argument(token, "TOKEN")
+    with open_embedded(config) as embedded:
+        found = embedded.administration.inspect_token(text)
+    reason = Reason.INACTIVE_TOKEN if found is None else found.find_fault(time.time())
+    if as_json:
+        typer.echo(json.dumps(_as_dict(found, reason), indent=2))
+    elif found is None:
+        fail("this is no token of this authorization server, or one that expired long ago")
+    else:
+        _print_token(found, reason)
+    if reason is not None:
+        raise typer.Exit(1)
+
+
+@app.command("revoke")
+def revoke(token: _TokenArgument, config: ConfigOption = None, as_json: _Json = False) -> None:
+    """Revoke a token.
+
+    When it exits with 0, no gateway on this host accepts the token any more. It exits with 1 when
+    a worker has not acknowledged; the token is revoked in the database all the same.
+
+    Example: gateway token revoke - < token
+    """
+    text = read_secret_argument(token, "TOKEN")
+    with open_embedded(config) as embedded:
+        revocation = embedded.administration.revoke_token(text)
+        if revocation is None:
+            fail("this is no token of this authorization server, or one that expired long ago")
+        count = announce(embedded, revocation, "the token")
+    if as_json:
+        typer.echo(json.dumps({"revoked": True, "acknowledged": count}))
+    else:
+        typer.echo(f"revoked: {describe_acknowledgements(count)}")
+
+
+def _parse_lifetime(text: str) -> int:
+    try:
+        seconds = parse_duration(text)
+    except Problem as problem:
+        raise typer.BadParameter(str(problem), param_hint="--lifetime") from None
+    if seconds < 1 or seconds % 1:
+        raise typer.BadParameter("a lifetime is in whole seconds", param_hint="--lifetime")
+    return int(seconds)
+
+
+def _as_dict(found: AccessToken | None, reason: Reason | None) -> dict[str, Any]:
+    members: dict[str, Any] = {"active": reason is None, "reason": reason}
+    if found is not None:
+        members |= {
+            "client_id": found.client_id,
+            "scope": found.scope,
+            "audience": found.audience.split(),
+            "issued_at": found.issued_at,
+            "expires_at": found.expires_at,
+            "revoked_at": found.revoked_at,
+        }
+    return members
+
+
+def _print_token(found: AccessToken, reason: Reason | None) -> None:
+    rows = [
+        ("active", "yes" if reason is None else f"no: {reason}"),
+        ("client_id", found.client_id or "- (removed)"),
+        ("scope", found.scope or "-"),
+        ("audience", found.audience or "-"),
+        ("issued", format_time(found.issued_at)),
+        ("expires", format_time(found.expires_at)),
+    ]
+    if found.revoked_at is not None:
+        rows.append(("revoked", format_time(found.revoked_at)))
+    print_table(rows)

@@ -1,0 +1,204 @@
+"""`gateway token …`."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.main import main
+from gateway.policy.tokenformat import has_valid_checksum, new_token, token_hash
+from tests.cli.embedded import worker, write_configuration
+
+Run = Callable[..., tuple[int, str, str]]
+ISSUE = ("token", "issue", "--client", "shop")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = write_configuration(tmp_path)
+    added = main(
+        ["client", "add", "shop", "--grant", "client_credentials"]
+        + ["--scope", "orders:read orders:write", "-c", str(file)]
+    )
+    assert added == 0
+    return file
+
+
+@pytest.fixture
+def run(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command with that configuration; gives exit code, output and errors."""
+
+    def run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        code = main([*arguments, "-c", str(file)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_the_output_of_issue_is_the_token_and_nothing_else(run: Run) -> None:
+    code, out, err = run(*ISSUE)
+    assert code == 0
+    assert has_valid_checksum(out.removesuffix("\n"))
+    assert err == "gateway: for 10m, scope orders:read orders:write; shown this once\n"
+
+
+def test_a_token_is_issued_as_asked_for(run: Run) -> None:
+    code, out, err = run(
+        *ISSUE, "--scope", "orders:read", "--lifetime", "90s", "--audience", "https://a", "--json"
+    )
+    issued = json.loads(out)
+    assert (code, err) == (0, "")
+    assert has_valid_checksum(issued.pop("access_token"))
+    assert issued == {"token_type": "Bearer", "expires_in": 90, "scope": "orders:read"}
+
+
+def test_a_token_is_inspected(run: Run) -> None:
+    token = run(*ISSUE, "--audience", "https://a")[1].strip()
+
+    code, out, err = run("token", "inspect", token, "--json")
+    said = json.loads(out)
+    assert (code, err) == (0, "")
+    assert said["expires_at"] - said.pop("issued_at") == 600
+    assert said.pop("expires_at") > time.time()
+    assert said == {
+        "active": True,
+        "reason": None,
+        "client_id": "shop",
+        "scope": "orders:read orders:write",
+        "audience": ["https://a"],
+        "revoked_at": None,
+    }
+    code, out, _ = run("token", "inspect", token)
+    assert code == 0
+    assert out.splitlines()[:2] == ["active     yes", "client_id  shop"]
+
+
+def test_a_token_that_is_not_active_is_exit_1_with_the_reason(run: Run) -> None:
+    token = run(*ISSUE)[1].strip()
+    run("token", "revoke", token)
+    code, out, _ = run("token", "inspect", token, "--json")
+    assert (code, json.loads(out)["reason"]) == (1, "revoked_token")
+    code, out, _ = run("token", "inspect", token)
+    assert code == 1
+    assert out.startswith("active     no: revoked_token\n")
+
+    code, out, err = run("token", "inspect", new_token("at"), "--json")
+    assert (code, json.loads(out)) == (1, {"active": False, "reason": "inactive_token"})
+    code, out, err = run("token", "inspect", new_token("at"))
+    assert (code, out) == (1, "")
+    assert "no token of this authorization server" in err
+
+
+def test_a_token_is_read_from_standard_input(run: Run) -> None:
+    token = run(*ISSUE)[1].strip()
+    assert run("token", "inspect", "-", stdin=f"{token}\n")[0] == 0
+    assert run("token", "revoke", "-", stdin=token)[0] == 0
+    assert run("token", "inspect", "-", stdin=token)[0] == 1
+    code, _, err = run("token", "revoke", "-", stdin="\n")
+    assert code == 2
+    assert "TOKEN is empty" in err
+
+
+def test_revoking_without_a_gateway_commits_and_says_so(run: Run) -> None:
+    token = run(*ISSUE)[1].strip()
+    code, out, err = run("token", "revoke", token)
+    assert (code, err) == (0, "")
+    assert out == "revoked: no gateway is running here; the revocation is in the database\n"
+    assert run("token", "inspect", token)[0] == 1
+
+
+def test_revoking_tells_every_worker(run: Run, file: Path) -> None:
+    token = run(*ISSUE)[1].strip()
+    with worker(file, 1, b"ok\n") as first, worker(file, 2, b"ok\n") as second:
+        code, out, _ = run("token", "revoke", token)
+    assert (code, out) == (0, "revoked: 2 workers acknowledged\n")
+    assert first == second
+    assert json.loads(first[0])["value"] == token_hash(token).hex()
+    with worker(file, 3, b"ok\n"):
+        assert json.loads(run("token", "revoke", token, "--json")[1]) == {
+            "revoked": True,
+            "acknowledged": 1,
+        }
+
+
+def test_revoking_fails_when_a_worker_stays_silent_and_revokes_all_the_same(
+    run: Run, file: Path
+) -> None:
+    token = run(*ISSUE)[1].strip()
+    with worker(file, 1, b"ok\n"), worker(file, 4711, None), worker(file, 4712, None):
+        code, out, err = run("token", "revoke", token)
+    assert (code, out) == (1, "")
+    assert err == (
+        "gateway: the token is revoked in the database, but workers pid 4711, 4712 did not "
+        "acknowledge and may still accept it for 45s; end what does not answer to be sure\n"
+    )
+    assert run("token", "inspect", token)[0] == 1
+
+
+def test_the_whole_command_gives_up_a_silent_worker_within_two_seconds(
+    run: Run, file: Path
+) -> None:
+    """The start of the interpreter included, which is why so little is imported."""
+    token = run(*ISSUE)[1].strip()
+    with worker(file, 4711, None):
+        started = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", "token", "revoke", "-", "-c", str(file)],
+            input=token,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=Path(__file__).parents[2],
+        )
+        seconds = time.monotonic() - started
+    assert done.returncode == 1
+    assert "4711" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert seconds < 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("token", "issue", "--client", "nobody"), "there is no client 'nobody'"),
+        ((*ISSUE, "--scope", "admin"), "may not have the scope admin"),
+        ((*ISSUE, "--lifetime", "9000h"), "a lifetime is"),
+        ((*ISSUE, "--audience", "a b"), "an audience is"),
+        (("token", "revoke", "nonsense"), "no token of this authorization server"),
+        (("token", "revoke", new_token("at")), "no token of this authorization server"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_1(
+    run: Run, arguments: tuple[str, ...], words: str
+) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("gateway: ")
+    assert words in err
+    assert err.count("\n") == 1
+    assert "gw_at_" not in err
+
+
+@pytest.mark.parametrize("lifetime", ["10", "soon", "10ms", "0s", "1500ms"])
+def test_a_lifetime_that_is_none_is_a_wrong_use(run: Run, lifetime: str) -> None:
+    code, out, err = run(*ISSUE, "--lifetime", lifetime)
+    assert (code, out) == (2, "")
+    assert "--lifetime" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["issue", "inspect", "revoke"])
+def test_every_command_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["token", command, "--help"]) == 0
+    assert f"Example: gateway token {command}" in capsys.readouterr().out
