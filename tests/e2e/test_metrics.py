@@ -286,16 +286,16 @@ def ask(gateway, raw: str) -> int:
 
 
 def series(gateway, name: str) -> dict[tuple[str, str], float]:
-    """Gives a counter's series as /metrics has them: (route, reason) -> value."""
+    """Gives a counter's series as /metrics has them: (route, reason or status) -> value."""
     exposition = requests.get(f"{gateway.admin_url}/metrics", timeout=10).text
-    return {
-        (sample.labels["route"], sample.labels.get("reason", sample.labels.get("status"))): (
-            sample.value
-        )
-        for family in text_string_to_metric_families(exposition)
-        for sample in family.samples
-        if sample.name == name
-    }
+    found: dict[tuple[str, str], float] = {}
+    for family in text_string_to_metric_families(exposition):
+        for sample in family.samples:
+            if sample.name == name:
+                labels = sample.labels
+                key = labels["route"], labels.get("reason", labels.get("status"))
+                found[key] = found.get(key, 0) + sample.value
+    return found
 
 
 def nonzero(found: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
