@@ -1,7 +1,9 @@
 """What the commands that administer the embedded server share."""
 
 import asyncio
+import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from gateway.settings import GatewaySettings
 from gateway.settings.findings import printable
 from gateway.settings.quantities import format_duration
 
+_PATIENCE = 1.0  # seconds for all acknowledgements; they take milliseconds
+_LEAST_PATIENCE = 0.3
+_BUDGET = 1.8  # seconds from the process's start, so that it has ended within two
 _MAX_INPUT = 8192  # characters: no token of anybody is longer
 
 
@@ -68,7 +73,14 @@ def announce(embedded: Embedded, revocation: Revocation, subject: str) -> int:
     When one stays silent, says so on standard error and raises typer.Exit(1).
     """
     try:
-        return asyncio.run(publish(embedded.settings.state_dir, revocation, source="command"))
+        return asyncio.run(
+            publish(
+                embedded.settings.state_dir,
+                revocation,
+                source="command",
+                timeout=_choose_patience(_measure_age()),
+            )
+        )
     except RevocationNotAcknowledged as error:
         who = "worker" if len(error.workers) == 1 else "workers"
         pids = ", ".join(str(pid) for pid in error.workers)
@@ -82,6 +94,25 @@ def announce(embedded: Embedded, revocation: Revocation, subject: str) -> int:
             f"({error.strerror}: {error.filename}) and may still accept it for "
             f"{_remembered(embedded)}; administer as the user that the gateway runs as"
         )
+
+
+def _choose_patience(age: float) -> float:
+    """Give the seconds to wait for acknowledgements, in a process that is `age` seconds old.
+
+    Whoever revokes in an emergency is to know within two seconds where they stand. On a busy
+    machine the start of the interpreter alone may take one of them.
+    """
+    return max(_LEAST_PATIENCE, min(_PATIENCE, _BUDGET - age))
+
+
+def _measure_age() -> float:
+    """Give the seconds since this process was started; 0 where the system does not say."""
+    try:
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")  # proc(5): starttime
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _remembered(embedded: Embedded) -> str:
