@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
 
 from aiohttp import http_parser, web
@@ -33,6 +33,7 @@ from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from gateway.authserver.options import AuthorizationServerOptions
     from gateway.authserver.server import EmbeddedServer
 
 log = logging.getLogger(__name__)
@@ -94,26 +95,34 @@ async def open_introspectors(
         yield introspectors
 
 
+def embedded_options(settings: GatewaySettings) -> "AuthorizationServerOptions | None":
+    """Give what the embedded authorization server is told; None when there is none."""
+    # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
+    from gateway.authserver.options import AuthorizationServerOptions
+
+    for name, server in settings.authorization_servers.items():
+        if server.embedded is not None:
+            return AuthorizationServerOptions(
+                name=name,
+                issuer=server.embedded.issuer,
+                database_url=server.embedded.database,
+                access_token_lifetime=int(server.embedded.access_token_lifetime),
+                scopes=server.embedded.scopes,
+            )
+    return None
+
+
 def _open_embedded(
     name: str,
     settings: GatewaySettings,
     metrics: Metrics,
     log_request: Callable[[str, str, int, float], None],
 ) -> "EmbeddedServer":
-    # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
     from gateway.authserver.database import DatabaseUnavailable
-    from gateway.authserver.options import AuthorizationServerOptions
     from gateway.authserver.server import EmbeddedServer
 
-    embedded = settings.authorization_servers[name].embedded
-    assert embedded is not None  # noqa: S101 - for the type checker: one of the two is set
-    options = AuthorizationServerOptions(
-        name=name,
-        issuer=embedded.issuer,
-        database_url=embedded.database,
-        access_token_lifetime=int(embedded.access_token_lifetime),
-        scopes=embedded.scopes,
-    )
+    options = embedded_options(settings)
+    assert options is not None  # noqa: S101 - for the type checker: `name` is it
     make_state_dir(settings)
     try:
         return EmbeddedServer(
@@ -215,7 +224,7 @@ async def run_gateway(
         await _serve(admin, sockets["admin"], stack)
         for name, introspector in introspectors.items():
             if settings.authorization_servers[name].embedded is not None:
-                embedded: EmbeddedServer = introspector  # type: ignore[assignment] # it is the one
+                embedded = cast("EmbeddedServer", introspector)
                 await _serve(embedded.application(), sockets["authorization_server"], stack)
         await gateway.accept(sockets["guard"])
         stack.push_async_callback(gateway.drain)
@@ -238,7 +247,7 @@ def _require_c_parser() -> None:
         raise StartFailure("aiohttp has no C parser on this system; install one of its wheels")
 
 
-def _log_format(settings: GatewaySettings, descriptor: int) -> str:
+def _log_format(settings: GatewaySettings, descriptor: int) -> Literal["json", "text"]:
     if settings.log_format != "auto":
         return settings.log_format
     return "text" if os.isatty(descriptor) else "json"

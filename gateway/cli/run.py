@@ -71,6 +71,6 @@ def configure_logging() -> None:
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    # Both describe requests, tokens and all, at DEBUG.
-    for name in ("aiohttp", "asyncio"):
+    # aiohttp and asyncio describe requests, tokens and all; Alembic tells of its own plugins.
+    for name in ("aiohttp", "asyncio", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

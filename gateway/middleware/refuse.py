@@ -26,8 +26,8 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
     """
     exchange.reason = rejection.reason
     exchange.detail = rejection.detail
-    if not exchange.request.content.at_eof():
-        # The rest of the body is never taken for a request: the connection ends here.
+    if not exchange.request.content.is_eof():
+        # What is still to come of the body is never taken for a request: the connection ends here.
         exchange.keep_alive = False
     refusal = REFUSALS[rejection.reason]
     answer = build_refusal(
