@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import RequestPayloadError, web
+from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
@@ -112,7 +112,7 @@ class FrontProtocol(RequestHandler):
         # The parser has given up amid a body that somebody may be reading.
         current = self._current_request
         if current is not None and not current.content.is_eof():
-            current.content.set_exception(RequestPayloadError("the body is malformed"))
+            current.content.set_exception(web.RequestPayloadError("the body is malformed"))
 
 
 class FrontServer(web.Server):

@@ -6,6 +6,7 @@ unasked for ends the connection, and is never taken for the beginning or the end
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import httptools
 
@@ -217,9 +218,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker
-        self.transport = transport
-        transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
 
     def data_received(self, data: bytes) -> None:
         """Parse what the upstream sent."""

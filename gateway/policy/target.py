@@ -1,0 +1,30 @@
+"""The request target: which path and query a request line asks for (RFC 9112, section 3.2)."""
+
+from gateway.policy.host import normalize_host
+
+
+class MalformedTarget(ValueError):  # noqa: N818 - says what the target is
+    """The target is none that a gateway can serve; the text is for the log."""
+
+
+def split_target(target: str, host: str | None) -> tuple[str, str]:
+    """Split a target into its path and its query (with the question mark, or empty).
+
+    `host` is the normalised host of the request's Host header. An absolute target must name the
+    same: a request is not judged by one authority and forwarded to another. Raises MalformedTarget.
+    """
+    if not target.startswith("/"):
+        scheme, separator, rest = target.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            raise MalformedTarget("the target is neither a path nor an http URL")
+        authority, slash, tail = rest.partition("/")
+        if "?" in authority:
+            authority, _, query = authority.partition("?")
+            tail, slash = f"?{query}", "/"
+        if host is None or normalize_host(authority) != host:
+            raise MalformedTarget("the target names another host than the Host header")
+        target = f"/{tail}" if slash else "/"
+    if "#" in target:
+        raise MalformedTarget("the target has a fragment")
+    path, mark, query = target.partition("?")
+    return path, mark + query
