@@ -4,7 +4,7 @@ The way of a file, one module each:
 
     document    bytes -> a tree that knows the line of every key
     shapes      how a value is read, and what the JSON Schema says of it;
-                the single values are in scalars and secret
+                the single values are in scalars (text), literals and secret
     models      what can be set: fields with shapes, defaults and descriptions
     draft       what was read, perhaps incomplete
     rules       errors that join several keys; lints: warnings

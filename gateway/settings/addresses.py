@@ -59,10 +59,9 @@ def parse_listen(text: str) -> Address:
         raise Problem(
             "invalid-address", f"{text} is a port without an address", f"write 127.0.0.1:{text}"
         )
-    if "://" in text:
-        raise Problem(
-            "invalid-address", "a URL stands here", "write only address and port: 127.0.0.1:8080"
-        )
+    if "://" in text or "@" in text:
+        what = "more than an address stands here"
+        raise Problem("invalid-address", what, "write only address and port, as in 127.0.0.1:8080")
     if not colon or text.endswith("]"):
         raise Problem(
             "invalid-address", f"{quoted(text)} has no port", "write it as 127.0.0.1:8080"
@@ -75,6 +74,9 @@ def parse_listen(text: str) -> Address:
         )
     port = _parse_port(port_text, lowest=0)
     bare = _unbracket(host)
+    if ":" in bare and bare == host:
+        what = "an IPv6 address stands without brackets"
+        raise Problem("invalid-address", what, f"write it as {quoted(f'[{bare}]:{port}')}")
     if bare.lower() == "localhost":
         return Address("localhost", port)
     address = parse_ip(bare)

@@ -56,9 +56,14 @@ class Draft:
         return self._mark(path).line
 
     def routes(self) -> Iterator[tuple[int, RouteSettings]]:
-        """Give every route with its position, if there is a list of them."""
-        if self.has("routes") and isinstance(self.node("routes"), Sequence):
-            yield from enumerate(self.settings.routes)
+        """Give every route with its position; none when there is no list of them."""
+        yield from enumerate(getattr(self.settings, "routes", ()))
+
+    def is_guarded(self, index: int) -> bool | None:
+        """Say whether a route asks for a token; None when the file is not clear about it."""
+        if self.has("routes", index, "require") or not self.has("routes", index, "public"):
+            return True
+        return False if self.is_sound("routes", index, "public") else None
 
     def embedded(self) -> Iterator[tuple[str, EmbeddedSettings]]:
         """Give every embedded authorization server that could be read, with its name."""
@@ -82,7 +87,6 @@ class Draft:
         for index, route in self.routes():
             if self.is_sound("routes", index, "match"):
                 match = route.match
-                is_public = self.has("routes", index, "public")
                 positions.append(index)
                 routes.append(
                     Route(
@@ -91,7 +95,7 @@ class Draft:
                         path=match.path,
                         methods=expand_methods(match.methods),
                         upstream="",
-                        requirement=None if is_public else Requirement(),
+                        requirement=None if self.is_guarded(index) is False else Requirement(),
                     )
                 )
         return tuple(positions), tuple(routes)

@@ -16,7 +16,7 @@ KeyPath = tuple[str | int, ...]
 _LONGEST_QUOTE = 60
 _LONGEST_MESSAGE = 600
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_:-]+")
-_CREDENTIALS = re.compile(r"//[^/?#]*@")
+_CREDENTIALS = re.compile(r"^(.*://)?.*:.*@|(?<=//).*@", re.DOTALL)
 
 
 class Severity(StrEnum):
@@ -97,7 +97,7 @@ def printable(text: str) -> str:
 
 def quoted(text: str) -> str:
     """Quote text of the file for a message: bounded, printable, without credentials."""
-    text = _CREDENTIALS.sub("//***@", text)
+    text = _CREDENTIALS.sub(r"\1***@", text)
     if len(text) > _LONGEST_QUOTE:
         text = text[: _LONGEST_QUOTE - 1] + "…"
     return printable(json.dumps(text, ensure_ascii=False))

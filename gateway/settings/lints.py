@@ -56,25 +56,36 @@ def warn_of_undeclared_scopes(draft: Draft) -> None:
 
 def warn_of_unused_names(draft: Draft) -> None:
     """What no route uses was probably meant for one."""
-    routes = tuple(draft.routes())
     for section, key in (
         ("upstreams", "upstream"),
         ("authorization_servers", "authorization_server"),
     ):
         names = draft.names(section)
-        if not routes or not draft.is_sound("routes"):
-            continue
-        used = {getattr(route, key, None) for _, route in routes}
-        is_implied = len(names) == 1 and any(
-            not draft.has("routes", index, key)
-            and not (section == "authorization_servers" and draft.has("routes", index, "public"))
-            for index, _ in routes
-        )
+        used = _used_names(draft, section, key)
+        if used is None or not used <= set(names):
+            continue  # the one that a route fails to name is probably among the unused
         for name in names:
-            if name not in used and not is_implied:
+            if name not in used:
                 what = f"no route uses {quoted(name)}"
                 finding_id = f"unused-{key.replace('_', '-')}"
                 draft.warn((section, name), finding_id, what, "remove it, or name it in a route")
+
+
+def _used_names(draft: Draft, section: str, key: str) -> set[str] | None:
+    """Give the names that routes use, by naming or implying them; None when that is not clear."""
+    names = draft.names(section)
+    used: set[str] = set()
+    has_routes = False
+    for index, route in draft.routes():
+        has_routes = True
+        is_clear = draft.is_whole("routes", index) and draft.is_guarded(index) is not None
+        if not is_clear or not draft.is_sound("routes", index, key):
+            return None
+        if draft.has("routes", index, key):
+            used.add(getattr(route, key))
+        elif section == "upstreams" or draft.is_guarded(index):
+            used.update(names)
+    return used if has_routes else None
 
 
 def warn_of_exposed_admin(draft: Draft) -> None:

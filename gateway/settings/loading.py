@@ -49,7 +49,7 @@ def examine(path: Path, environ: Mapping[str, str] = os.environ) -> Examination:
     except Unusable as unusable:
         reading.report(unusable.mark, (), unusable.problem)
         return Examination(None, reading.findings())
-    settings = Section(GatewaySettings).read(root, Place(reading, (), root.mark))
+    settings = Section(GatewaySettings).read(root, Place(reading, (), root.mark, root.mark))
     assert isinstance(settings, GatewaySettings)  # noqa: S101 - what the section is of, for mypy
     draft = Draft(settings, root, reading)
     for check in (*RULES, *LINTS):

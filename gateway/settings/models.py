@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.policy.routes import ClaimValue
-from gateway.settings import scalars
+from gateway.settings import literals, scalars
 from gateway.settings.addresses import Address, IPNetwork
 from gateway.settings.secret import Secret
 from gateway.settings.shapes import Derived, Items, Section, Table
@@ -96,7 +96,7 @@ class IntrospectionCacheSettings(Settings):
     negative_lifetime: Annotated[float, scalars.duration("1ms", "10m")] = Field(
         default=5.0, description="How long an inactive token is remembered."
     )
-    max_entries: Annotated[int, scalars.WholeNumber(1, 10_000_000)] = Field(
+    max_entries: Annotated[int, literals.WholeNumber(1, 10_000_000)] = Field(
         default=100_000, description="How many active tokens are remembered at most."
     )
 
@@ -133,7 +133,7 @@ class LimitSettings(Settings):
     body: Annotated[int, scalars.size("1KiB", "1024GiB")] = Field(
         default=100 * 1024**2, description="The longest request body; a longer one is 413."
     )
-    headers: Annotated[int, scalars.WholeNumber(1, 1000)] = Field(
+    headers: Annotated[int, literals.WholeNumber(1, 1000)] = Field(
         default=100, description="The most header fields of a request; more are 431."
     )
     header_bytes: Annotated[int, scalars.size("1KiB", "1024KiB")] = Field(
@@ -191,7 +191,7 @@ class RequireSettings(Settings):
     )
     claims: Annotated[
         Mapping[str, tuple[ClaimValue, ...]],
-        Table(scalars.CLAIM_NAME, scalars.ClaimValues(), if_empty=_NO_DEMAND),
+        Table(scalars.CLAIM_NAME, literals.ClaimValues(), if_empty=_NO_DEMAND),
     ] = Field(
         default_factory=dict,
         description="Claims that must hold, each with a value or a list of which any will do; "
@@ -219,9 +219,9 @@ class RouteSettings(Settings):
         default=None, description="What a token must have; `{}` means any active token."
     )
     public: Annotated[
-        bool, scalars.Switch(if_false="remove the key and write require: {…} instead")
+        bool, literals.Switch(if_false="remove the key and write require: {…} instead")
     ] = Field(default=False, description="Lets every request through, without a token.")
-    forward_token: Annotated[bool, scalars.Switch()] = Field(
+    forward_token: Annotated[bool, literals.Switch()] = Field(
         default=False, description="Lets the upstream see the bearer token, which else stops here."
     )
 

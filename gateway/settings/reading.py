@@ -60,15 +60,16 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where in the file a value is being read."""
+    """Where in the file a value is being read: at `mark`, for a key that stands at `key_mark`."""
 
     reading: Reading
     path: KeyPath
     mark: Mark
+    key_mark: Mark
 
-    def child(self, key: str | int, mark: Mark) -> "Place":
-        """Give the place of a value inside this one."""
-        return Place(self.reading, (*self.path, key), mark)
+    def child(self, key: str | int, mark: Mark, key_mark: Mark | None = None) -> "Place":
+        """Give the place of a value inside this one; an item of a list has no key."""
+        return Place(self.reading, (*self.path, key), mark, key_mark or mark)
 
     def report(self, problem: Problem) -> None:
         """Record what is wrong here, in a value that can still be read."""

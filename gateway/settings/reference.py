@@ -8,8 +8,8 @@ import json
 import sys
 from collections.abc import Iterator
 
+from gateway.settings.literals import WholeNumber
 from gateway.settings.models import GatewaySettings
-from gateway.settings.scalars import WholeNumber
 from gateway.settings.shapes import Items, Key, Section, Shape, Table, Text, fields_of
 
 _PREFACE = """\

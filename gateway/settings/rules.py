@@ -83,6 +83,8 @@ def check_embedded_issuer(draft: Draft) -> None:
                 draft.error((*path, "listen"), "missing-issuer", what, mend)
                 continue
             issuer, place = derived, (*path, "listen")
+            if not draft.has("public_url"):
+                continue  # both follow from listeners, which are told apart by a rule of their own
         if issuer == _public_url(draft) and not issuer.endswith(":0"):
             what = (
                 "the issuer and public_url are one origin, shared with the pages that are guarded"
@@ -123,7 +125,7 @@ def check_upstreams(draft: Draft) -> None:
             continue
         servers = draft.settings.upstreams[name].servers
         if len(servers) > 1:
-            what = "an upstream has one server; balancing is not supported"
+            what = "an upstream has one server, balancing is not supported"
             mend = "remove the others, or make them upstreams of their own"
             draft.error((*path, 1), "several-servers", what, mend)
         for index, server in enumerate(servers):
@@ -190,12 +192,13 @@ def check_references(draft: Draft) -> None:
         path: KeyPath = ("routes", index)
         if not draft.is_whole(*path):
             continue  # it has its finding
-        upstream = route.upstream if draft.has(*path, "upstream") else None
         if draft.is_sound(*path, "upstream"):
+            upstream = route.upstream if draft.has(*path, "upstream") else None
             _check_reference(draft, (*path, "upstream"), upstream, "upstreams")
-        is_guarded = not draft.has(*path, "public")
         server = route.authorization_server
-        if draft.is_sound(*path, "authorization_server") and (is_guarded or server is not None):
+        if draft.is_sound(*path, "authorization_server") and (
+            server is not None or draft.is_guarded(index)
+        ):
             key_path = (*path, "authorization_server")
             _check_reference(draft, key_path, server, "authorization_servers")
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gateway.settings import document
-from gateway.settings.document import Node, Refused, describe_kind
+from gateway.settings.document import Entry, Mark, Node, Refused, describe_kind
 from gateway.settings.findings import Problem, join_words, quoted, suggest
 from gateway.settings.reading import Place
 
@@ -171,7 +171,7 @@ class Table:
                 self.key.parse(name)
             except Problem as problem:
                 place.child(name, entry.key.mark).refuse(problem)
-            value = _attempt(self.value, entry.value, place.child(name, entry.value.mark))
+            value = _attempt(self.value, entry.value, place.child(name, *_marks(entry)))
             if value is not _UNREAD:
                 values[name] = value
         return values
@@ -216,7 +216,7 @@ class Section:
                 problem = Problem("unknown-key", f"the key {quoted(name)} is unknown here", mend)
                 place.child(name, entry.key.mark).report(problem)
                 continue
-            inner = place.child(name, entry.value.mark)
+            inner = place.child(name, *_marks(entry))
             value = _attempt(known.shape, entry.value, inner)
             if value is not _UNREAD:
                 values[name] = value
@@ -227,7 +227,7 @@ class Section:
                     continue
                 mend = f"add {name}: {_example_of(known.shape)}"
                 problem = Problem("missing-key", f"the key {quoted(name)} is missing", mend)
-                place.child(name, place.mark).refuse(problem)
+                place.child(name, place.key_mark).refuse(problem)
         return self.model.model_construct(None, **values)
 
     def schema(self, define: Define) -> Schema:
@@ -315,6 +315,10 @@ def _attempt(shape: Shape, node: Node, place: Place) -> Any:
     return shape.model.model_construct() if isinstance(shape, Section) else _UNREAD
 
 
+def _marks(entry: Entry) -> tuple[Mark, Mark]:
+    return entry.value.mark, entry.key.mark
+
+
 def _example_of(shape: Shape) -> str:
     """Spell something that could stand there, in a line."""
     match shape:
@@ -325,8 +329,9 @@ def _example_of(shape: Shape) -> str:
         case Table():
             return f"{{{shape.key.example}: {_example_of(shape.value)}}}"
         case Section():
-            required = (key for key in fields_of(shape.model).values() if key.is_required)
-            return f"{{{', '.join(f'{key.name}: {_example_of(key.shape)}' for key in required)}}}"
+            keys = list(fields_of(shape.model).values())
+            shown = [key for key in keys if key.is_required] or keys[:1]
+            return f"{{{', '.join(f'{key.name}: {_example_of(key.shape)}' for key in shown)}}}"
         case _:
             return shape.noun
 

@@ -1,0 +1,82 @@
+"""Lints: what works and is worth a look. Each is a warning with a mend."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.settings.conftest import VALID
+
+Check = Callable[..., list[str]]
+
+PUBLIC = """\
+  - name: open
+    match: {path: /**}
+    public: true
+"""
+
+
+def test_a_public_route_over_a_guarded_one_is_warned_of_once(check: Check) -> None:
+    [found] = check(VALID + PUBLIC)
+    assert found == (
+        "12:5: warning: routes[1].match: without a token it takes what narrowly misses the guarded "
+        "route on line 8, such as its path in another case; narrow its path, or guard it too"
+    )
+    second = "  - {name: more, match: {path: /more}, require: {}}\n"
+    [found] = check(VALID + PUBLIC + second)
+    assert "the guarded route on line 8 and 1 more, such as" in found
+
+
+def test_a_guarded_route_over_a_public_one_is_fine(check: Check) -> None:
+    guarded = VALID.replace("/orders/**", "/**")
+    assert check(guarded + PUBLIC.replace("/**", "/open")) == []
+
+
+def test_a_scope_that_the_embedded_server_does_not_declare_is_warned_of(check: Check) -> None:
+    [found] = check(VALID.replace('["orders:read"]}', '["orders:read", "orders:reed"]}'))
+    assert found == (
+        '10:39: warning: routes[0].require.scopes[1]: the authorization server "local" has no '
+        'scope "orders:reed"; did you mean "orders:read"?'
+    )
+    [found] = check(VALID.replace('scopes: ["orders:read"]}', "any_scope: [admin]}"))
+    assert found.endswith('has no scope "admin"; declare it under its scopes')
+
+
+def test_what_no_route_uses_is_warned_of(check: Check) -> None:
+    [found] = check(
+        VALID.replace("routes:", "  idle: {servers: [http://127.0.0.1:8001]}\nroutes:")
+        + "    upstream: orders\n"
+    )
+    assert found.startswith('7:3: warning: upstreams.idle: no route uses "idle"; remove it, or')
+
+
+def test_an_authorization_server_that_only_public_routes_could_use_is_warned_of(
+    check: Check,
+) -> None:
+    [found] = check(VALID.replace('require: {scopes: ["orders:read"]}', "public: true"))
+    assert 'authorization_servers.local: no route uses "local"; ' in found
+
+
+def test_nothing_is_called_unused_while_a_route_cannot_be_read(check: Check) -> None:
+    found = check(VALID.replace("routes:", "routes:\n  - 5"))
+    assert not [line for line in found if "no route uses" in line]
+
+
+def test_an_admin_port_off_loopback_is_warned_of(check: Check) -> None:
+    [found] = check(VALID + "admin_listen: 10.0.0.1:9090\n")
+    assert found.startswith("11:15: warning: admin_listen: 10.0.0.1:9090 can be reached from other")
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned"),
+    [("http://api.example.com", True), ("https://api.example.com", False)],
+)
+def test_tokens_over_plain_http_are_warned_of(check: Check, url: str, is_warned: bool) -> None:
+    found = check(VALID + f"public_url: {url}\n")
+    assert [line for line in found if "over plain http" in line] == found
+    assert bool(found) is is_warned
+
+
+def test_lints_speak_also_when_there_are_errors(check: Check) -> None:
+    found = check(VALID + PUBLIC + "nonsense: 1\n")
+    assert len([line for line in found if ": warning: " in line]) == 1
+    assert len(found) == 2
