@@ -45,7 +45,7 @@ ENV PATH=/opt/gateway/bin:$PATH \
 USER 10001:10001
 WORKDIR /
 VOLUME /var/lib/gateway
-EXPOSE 8080 8081 9090
+EXPOSE 8080 8081
 
 # SIGTERM drains: no new connection, and those in flight are answered.
 STOPSIGNAL SIGTERM
