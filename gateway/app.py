@@ -29,7 +29,7 @@ from gateway.middleware.record import Recorder
 from gateway.policy.interfaces import Introspector
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
 from gateway.settings import Address, GatewaySettings, compile_routes
-from gateway.telemetry.access_log import AccessLog
+from gateway.telemetry.access_log import AccessLog, LogEntry
 from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -189,7 +189,9 @@ async def run_gateway(
     async with AsyncExitStack() as stack:
         stack.callback(access_log.flush)
         sockets = _bind_all(settings, stack)
-        introspectors = await stack.enter_async_context(open_introspectors(settings, metrics))
+        introspectors = await stack.enter_async_context(
+            open_introspectors(settings, metrics, partial(_log_endpoint, access_log))
+        )
         # Before the first request: who revokes must find every worker that could remember a token.
         await stack.enter_async_context(_listen_for_revocations(settings, cache, metrics))
         upstreams = _open_upstreams(settings, stack)
@@ -276,6 +278,33 @@ def _bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, soc
 def _addresses(sockets: Mapping[str, socket.socket]) -> Addresses:
     found = {what: Address(*sock.getsockname()[:2]) for what, sock in sockets.items()}
     return Addresses(found["guard"], found["admin"], found.get("authorization_server"))
+
+
+def _log_endpoint(
+    access_log: AccessLog, method: str, path: str, status: int, seconds: float
+) -> None:
+    """Log a request to the authorization server's endpoints beside those to the guard."""
+    if access_log.wants(None):
+        access_log.write(
+            LogEntry(
+                request_id="-",
+                peer="-",
+                method=method,
+                host="authorization-server",
+                path=path,
+                route="-",
+                status=status,
+                reason=None,
+                detail="",
+                client_id=None,
+                subject=None,
+                upstream=None,
+                duration=seconds,
+                upstream_duration=0.0,
+                bytes_received=0,
+                bytes_sent=0,
+            )
+        )
 
 
 @asynccontextmanager
