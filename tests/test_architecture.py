@@ -12,7 +12,8 @@ PACKAGE = Path(__file__).parents[1] / "gateway"
 
 # From the door inwards. A room may import those further down, never those above it or beside it.
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"cli", "__main__"}),
+    frozenset({"__main__"}),
+    frozenset({"cli"}),
     frozenset({"app"}),
     frozenset({"admin", "authserver", "client", "middleware", "proxy"}),
     frozenset({"introspection"}),
