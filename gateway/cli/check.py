@@ -16,8 +16,8 @@ def check(
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="The configuration file.",
-            show_default="./config/gateway.yaml, then /etc/gateway/gateway.yaml",
+            help="The configuration file; without it ./config/gateway.yaml, "
+            "then /etc/gateway/gateway.yaml.",
         ),
     ] = None,
     config: Annotated[

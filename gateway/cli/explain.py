@@ -77,8 +77,10 @@ class Explanation:
 
 
 def explain(
-    method: Annotated[str, typer.Argument(help="The request's method, such as GET.")],
-    url: Annotated[str, typer.Argument(help="Its URL, or its path alone on public_url's host.")],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="The method, such as GET.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="The URL, or a path on public_url's host.")
+    ],
     config: ConfigOption = None,
     token: Annotated[
         str | None,

@@ -1,0 +1,359 @@
+"""`gateway explain`: which route, which demand, which verdict; and the exit code that says it."""
+
+import base64
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from gateway.cli.main import main
+
+CONFIGURATION = """\
+public_url: http://api.example.com:8080
+state_dir: ./state
+authorization_servers:
+  local:
+    embedded:
+      scopes: {"orders:read": Read, "orders:write": Write, admin: Everything}
+  corporate:
+    introspection:
+      issuer: https://login.example.com
+      url: http://127.0.0.1:PORT/introspect
+      client_id: gateway
+      client_secret: {env: EXPLAIN_SECRET}
+upstreams:
+  orders: {servers: [http://127.0.0.1:8000]}
+routes:
+  - name: health
+    match: {path: /healthz, methods: [GET]}
+    public: true
+  - name: read-orders
+    match: {path: /orders/**, methods: [GET]}
+    authorization_server: local
+    require: {scopes: ["orders:read"]}
+  - name: change-orders
+    match: {path: /orders/**, methods: [POST, DELETE]}
+    authorization_server: local
+    require: {scopes: ["orders:read", "orders:write"]}
+  - name: one-order
+    match: {host: one.example.com, path: "/orders/{id}"}
+    authorization_server: local
+    require: {any_scope: [admin, "orders:write"]}
+  - name: partner
+    match: {path: /partner/**}
+    authorization_server: corporate
+    require: {audience: https://api.example.com, claims: {tenant: acme}}
+"""
+
+
+class _Introspection(BaseHTTPRequestHandler):
+    """A foreign authorization server (RFC 7662) that knows what the test tells it."""
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        # Both parts of the credentials are form-encoded first (RFC 6749, section 2.3.1).
+        expected = "Basic " + base64.b64encode(b"gateway:a+secret").decode()
+        is_known = self.headers["Authorization"] == expected
+        answer = self.server.answers.get(form["token"][0], {"active": False})  # type: ignore[attr-defined]
+        body = json.dumps(answer).encode()
+        self.send_response(200 if is_known else 401)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Keep the test's output quiet."""
+
+
+@pytest.fixture
+def answers() -> dict[str, dict[str, Any]]:
+    """What the foreign server says of each token."""
+    return {}
+
+
+@pytest.fixture
+def file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, dict[str, Any]]
+) -> Iterator[Path]:
+    """A configuration with an embedded server, and a foreign one that is listening."""
+    monkeypatch.setenv("EXPLAIN_SECRET", "a secret")
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Introspection) as server:
+        server.answers = answers  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        path = tmp_path / "gateway.yaml"
+        path.write_text(CONFIGURATION.replace("PORT", str(server.server_port)))
+        yield path
+        server.shutdown()
+        thread.join()
+
+
+class Asker:
+    """Asks `gateway explain --json` and its sisters about one configuration."""
+
+    def __init__(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._file = file
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        self._capsys.readouterr()
+        code = main(["explain", *arguments, "-c", str(self._file), "--json"])
+        return code, json.loads(self._capsys.readouterr().out)
+
+    def text(self, *arguments: str) -> list[str]:
+        self._capsys.readouterr()
+        main(["explain", *arguments, "-c", str(self._file)])
+        return self._capsys.readouterr().out.splitlines()
+
+    def issue(self, scope: str) -> str:
+        everything = "orders:read orders:write admin"
+        main(["client", "add", "shop", "--grant", "client_credentials", "--scope", everything,
+              "-c", str(self._file)])  # fmt: skip
+        self._capsys.readouterr()
+        assert main(["token", "issue", "--client", "shop", "--scope", scope, "--json",
+                     "-c", str(self._file)]) == 0  # fmt: skip
+        token: str = json.loads(self._capsys.readouterr().out)["access_token"]
+        return token
+
+
+@pytest.fixture
+def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Asker:
+    return Asker(file, capsys)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "route", "reason", "status"),
+    [
+        ("GET", "/healthz", "health", None, None),
+        ("HEAD", "/healthz", "health", None, None),
+        ("GET", "/healthz/", "health", None, None),
+        ("GET", "/%68ealthz?x=1", "health", None, None),
+        ("POST", "/healthz", None, "method_not_allowed", 405),
+        ("TRACE", "/orders", None, "method_not_allowed", 405),
+        ("GET", "/nowhere", None, "no_route", 404),
+        ("GET", "/HEALTHZ", None, "no_route", 404),
+        ("GET", "/orders", "read-orders", "missing_token", 401),
+        ("DELETE", "http://api.example.com/orders/7", "change-orders", "missing_token", 401),
+        ("DELETE", "http://ONE.example.com.:81/orders/7", "one-order", "missing_token", 401),
+        ("GET", "https://one.example.com/orders/7/lines", "read-orders", "missing_token", 401),
+        ("GET", "/healthz/../orders", None, "ambiguous_path", 400),
+        ("GET", "//orders", None, "ambiguous_path", 400),
+        ("GET", "/orders%2f7", None, "ambiguous_path", 400),
+        ("GET", "/orders#top", None, "malformed_request", 400),
+        ("GET", "http://user@api.example.com/orders", None, "malformed_request", 400),
+        ("GET", "http://api.example.com", None, "no_route", 404),
+        ("GET", "http://api.example.com?/orders", None, "no_route", 404),
+        ("GET", "/.well-known/oauth-protected-resource", None, None, None),
+        ("POST", "/.well-known/oauth-protected-resource", None, "method_not_allowed", 405),
+    ],
+)
+def test_a_table_of_requests_without_a_token(
+    ask: Asker, method: str, url: str, route: str | None, reason: str | None, status: int | None
+) -> None:
+    code, said = ask(method, url)
+    assert (said["route"], said["reason"], said["status"]) == (route, reason, status)
+    assert said["allowed"] is (reason is None)
+    assert code == (0 if reason is None else 1)
+
+
+@pytest.mark.parametrize(
+    ("scope", "method", "url", "reason", "missing"),
+    [
+        ("orders:read", "GET", "/orders", None, []),
+        ("orders:read", "POST", "/orders", "insufficient_scope", ["orders:write"]),
+        ("admin", "GET", "/orders", "insufficient_scope", ["orders:read"]),
+        ("orders:read orders:write", "POST", "/orders", None, []),
+        ("admin", "GET", "http://one.example.com/orders/7", None, []),
+        (
+            "orders:read",
+            "GET",
+            "http://one.example.com/orders/7",
+            "insufficient_scope",
+            ["admin", "orders:write"],
+        ),
+        ("orders:read", "GET", "/healthz", None, []),
+    ],
+)
+def test_a_table_of_tokens_of_the_embedded_server(
+    ask: Asker, scope: str, method: str, url: str, reason: str | None, missing: list[str]
+) -> None:
+    code, said = ask(method, url, "--token", ask.issue(scope))
+    assert (said["reason"], said["missing_scopes"]) == (reason, missing)
+    assert code == (0 if reason is None else 1)
+
+
+def test_a_token_that_was_revoked_is_called_so(ask: Asker, file: Path) -> None:
+    token = ask.issue("orders:read")
+    assert main(["token", "revoke", token, "-c", str(file)]) == 0
+    code, said = ask("GET", "/orders", "--token", token)
+    assert (code, said["reason"], said["status"]) == (1, "revoked_token", 401)
+
+
+def test_a_token_of_the_embedded_server_opens_no_foreign_route(ask: Asker) -> None:
+    code, said = ask("GET", "/partner", "--token", ask.issue("admin"))
+    assert (code, said["reason"]) == (1, "inactive_token")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"aud": "https://api.example.com", "tenant": "acme"}, None),
+        ({"aud": ["https://api.example.com", "x"], "tenant": ["acme", "b"]}, None),
+        ({"aud": "https://other.example.com", "tenant": "acme"}, "wrong_audience"),
+        ({"tenant": "acme"}, "wrong_audience"),
+        ({"aud": "https://api.example.com", "tenant": "other"}, "claim_mismatch"),
+        ({"aud": "https://api.example.com"}, "claim_mismatch"),
+        ({"exp": 1}, "expired_token"),
+        ({"active": False}, "inactive_token"),
+    ],
+)
+def test_a_table_of_tokens_of_a_foreign_server(
+    ask: Asker, answers: dict[str, dict[str, Any]], answer: dict[str, Any], reason: str | None
+) -> None:
+    answers["abc"] = {"active": True, "client_id": "x", **answer}
+    code, said = ask("GET", "/partner", "--token", "abc")
+    assert said["reason"] == reason
+    assert code == (0 if reason is None else 1)
+
+
+def test_a_server_that_cannot_be_asked_is_exit_2(ask: Asker, file: Path) -> None:
+    content = file.read_text()
+    port = content.partition("http://127.0.0.1:")[2].partition("/")[0]
+    # Nothing listens on port 1.
+    file.write_text(content.replace(f":{port}/introspect", ":1/introspect"))
+    code, said = ask("GET", "/partner", "--token", "abc")
+    assert (code, said["allowed"], said["reason"], said["status"]) == (
+        2,
+        False,
+        "authorization_server_unavailable",
+        503,
+    )
+    # Yet what needs no answer is told.
+    assert ask("GET", "/partner")[0] == 1
+    assert ask("GET", "/healthz")[0] == 0
+
+
+def test_a_store_that_cannot_be_opened_is_exit_2_and_one_line(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file.parent / "state").write_text("in the way")
+    assert main(["explain", "GET", "/orders", "--token", "abc", "-c", str(file)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("gateway explain: state_dir ")
+    assert output.err.count("\n") == 1
+
+
+def test_without_a_need_nobody_is_asked_and_nothing_is_created(ask: Asker, file: Path) -> None:
+    ask("GET", "/orders")
+    ask("GET", "/healthz")
+    ask("GET", "/nowhere", "--token", "abc")
+    assert not (file.parent / "state").exists()
+
+
+def test_a_token_may_come_from_standard_input_or_a_header(
+    ask: Asker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = ask.issue("orders:read")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{token}\n"))
+    assert ask("GET", "/orders", "--token", "-")[0] == 0
+    assert ask("GET", "/orders", "-H", f"authorization: bearer {token}")[0] == 0
+    code, said = ask("GET", "/orders", "--token", token, "-H", f"Authorization: Bearer {token}")
+    assert (code, said["reason"], said["status"]) == (1, "multiple_tokens", 400)
+    code, said = ask("GET", "/orders", "-H", "Authorization: Basic eDp5")
+    assert (code, said["reason"]) == (1, "missing_token")
+    code, said = ask("GET", "/orders", "--token", "two words")
+    assert (code, said["reason"]) == (1, "malformed_token")
+
+
+def test_a_host_header_goes_before_the_host_of_the_url(ask: Asker) -> None:
+    _, said = ask("PUT", "http://127.0.0.1:8080/orders/7", "-H", "Host: one.example.com")
+    assert (said["route"], said["host"]) == ("one-order", "one.example.com")
+    code, said = ask("GET", "/orders", "-H", "Host: a b")
+    assert (code, said["reason"]) == (1, "malformed_request")
+
+
+def test_it_says_why_in_words(ask: Asker) -> None:
+    token = ask.issue("orders:read")
+    lines = ask.text("POST", "/orders/7", "--token", token)
+    assert lines[0] == "POST /orders/7 on api.example.com"
+    assert lines[1] == (
+        "  route:    change-orders, by path /orders/**, methods DELETE and POST, any host"
+    )
+    assert lines[2] == (
+        "  requires: an active token of local (http://127.0.0.1:8081) with the scopes "
+        "orders:read and orders:write"
+    )
+    assert lines[3].startswith("  token:    active, of client shop, scopes orders:read, ")
+    assert lines[4] == (
+        "  verdict:  refused with 403 insufficient_scope: the access token lacks a scope, "
+        "missing orders:write"
+    )
+    assert token not in "".join(lines)
+
+
+def test_it_says_where_an_allowed_request_goes(ask: Asker) -> None:
+    assert ask.text("GET", "/healthz")[1:] == [
+        "  route:    health, by path /healthz, methods GET and HEAD, any host",
+        "  requires: nothing, the route is public",
+        "  verdict:  allowed, and goes to upstream orders (http://127.0.0.1:8000)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("/nowhere", "404 no_route: there is nothing here, no route matches this host and path"),
+        ("/a/../b", "400 ambiguous_path: the path is ambiguous (dot_segment)"),
+    ],
+)
+def test_it_says_why_a_request_has_no_route(ask: Asker, url: str, words: str) -> None:
+    assert ask.text("GET", url)[-1] == f"  verdict: refused with {words}"
+
+
+def test_a_demand_is_told_as_data(ask: Asker) -> None:
+    _, said = ask("GET", "/partner")
+    assert said["requires"] == {
+        "scopes": [],
+        "any_scope": [],
+        "audience": "https://api.example.com",
+        "claims": {"tenant": ["acme"]},
+    }
+    assert said["authorization_server"] == "corporate"
+    assert ask("GET", "/healthz")[1]["requires"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["get", "/"], "a method is upper case"),
+        (["GET", "orders"], "write a path that begins with a slash"),
+        (["GET", "ftp://a/b"], "write a path that begins with a slash"),
+        (["GET", "http:///b"], "the URL has no host"),
+        (["GET", "/", "-H", "nonsense"], "write a header as 'Name: value'"),
+        (["GET", "/", "-H", "Host: a", "-H", "Host: b"], "a request has one Host"),
+    ],
+)
+def test_a_question_that_is_none_is_a_usage_error(
+    arguments: list[str], message: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", *arguments, "-c", str(file)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_broken_configuration_exits_with_2_and_its_findings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "gateway.yaml"
+    path.write_text("routes: []\n")
+    assert main(["explain", "GET", "/", "-c", str(path)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 2
