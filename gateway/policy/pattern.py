@@ -71,4 +71,9 @@ def _parse_literal(segment: str) -> str:
     [literal] = split_path(canonical) or [""]
     if not literal:
         raise PatternError("the path has an empty segment (//); write each slash once")
+    if literal == ANY_REST or is_parameter(literal):
+        # Decoded, it could not be told from the wildcard, and would match what it does.
+        raise PatternError(
+            f"{segment!r} is an escaped wildcard; cover it with a {{name}} or a last **"
+        )
     return literal
