@@ -24,7 +24,8 @@ _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _DOUBLE_ESCAPE = re.compile(r"%25(?:[0-9A-Fa-f]{2}|[uU])")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_PATH_CHARACTERS = frozenset(_UNRESERVED | frozenset(b"!$&'()*+,=:@/%"))
+_REFUSED = re.compile(r"[^!-~]|[\\;#?]")
+_UNESCAPED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,=:@/%-]")
 
 
 def canonicalize_path(path: str) -> str:
@@ -43,10 +44,7 @@ def _canonicalize(path: str) -> str:
         raise AmbiguousPath("no_leading_slash")
     _refuse_raw_characters(path)
     canonical = _ESCAPE.sub(_canonical_escape, path)
-    canonical = "".join(
-        character if ord(character) in _PATH_CHARACTERS else f"%{ord(character):02X}"
-        for character in canonical
-    )
+    canonical = _UNESCAPED.sub(lambda match: f"%{ord(match[0]):02X}", canonical)
     # Looked for after decoding, since `%25%32%65` becomes `%252e` only now.
     if _DOUBLE_ESCAPE.search(canonical):
         raise AmbiguousPath("double_encoding")
@@ -54,18 +52,19 @@ def _canonicalize(path: str) -> str:
     return canonical
 
 
+_KINDS = {"\\": "encoded_slash", ";": "semicolon", "#": "fragment", "?": "fragment"}
+
+
 def _refuse_raw_characters(path: str) -> None:
-    for character in path:
-        if character <= " " or character == "\x7f":
-            raise AmbiguousPath("control_character")
-        if character == "\\":
-            raise AmbiguousPath("encoded_slash")
-        if character == ";":
-            raise AmbiguousPath("semicolon")
-        if character in "#?":
-            raise AmbiguousPath("fragment")
-        if character > "~":
-            raise AmbiguousPath("non_ascii")
+    found = _REFUSED.search(path)
+    if found is None:
+        return
+    character = found[0]
+    if character <= " " or character == "\x7f":
+        raise AmbiguousPath("control_character")
+    if character > "~":
+        raise AmbiguousPath("non_ascii")
+    raise AmbiguousPath(_KINDS[character])
 
 
 def _canonical_escape(match: re.Match[str]) -> str:
@@ -102,8 +101,11 @@ def _refuse_ambiguous_text(segment: str) -> None:
         text = unquote_to_bytes(segment).decode("utf-8")
     except UnicodeDecodeError:
         raise AmbiguousPath("non_utf8") from None
-    # A backend that folds compatibility characters reads a full-width slash as a slash.
-    folded = unicodedata.normalize("NFKC", text)
+    if text.isascii():
+        return
+    # A backend that folds compatibility characters reads a full-width slash as a slash. They are
+    # folded one by one: sorting the combining marks of a whole text takes quadratic time.
+    folded = "".join([unicodedata.normalize("NFKC", character) for character in text])
     if "/" in folded or "\\" in folded or folded in (".", ".."):
         raise AmbiguousPath("encoded_slash")
 
