@@ -79,12 +79,13 @@ class RouteTable:
         conflicts = tuple(sorted(pair for tree in trees.values() for pair in _conflicts(tree)))
         if conflicts:
             raise RouteConflict(conflicts)
-        any_host = trees.pop(None)
         compiler = _Compiler()
-        self._any_host = compiler.compile((any_host,))
-        # A host of its own goes before none, yet what it lacks may still be found under none.
+        any_host = compiler.compile(trees.pop(None))
+        self._any_host = (any_host,)
+        # A host of its own goes before none, yet what it lacks may still be found under none. Two
+        # automata one after the other: joined, each host would take a copy of what all share.
         self._hosts = {
-            host: compiler.compile((tree, any_host)) for host, tree in trees.items() if host
+            host: (compiler.compile(tree), any_host) for host, tree in trees.items() if host
         }
 
     @property
@@ -104,7 +105,7 @@ class RouteTable:
         return leaf.by_method.get(method) or leaf.otherwise or leaf.allow
 
     def routes_of_path(self, host: str | None, path: str) -> list[Route]:
-        """Give the routes of the path pattern that a canonical path chooses, whatever the method."""
+        """Give the routes of the pattern that a canonical path chooses, whatever the method."""
         leaf = self._find(host, path)
         if leaf is None:
             return []
@@ -112,13 +113,21 @@ class RouteTable:
         return [route for route in routes if route is not None]
 
     def _find(self, host: str | None, path: str) -> _Leaf | None:
-        state = self._hosts.get(host, self._any_host) if host is not None else self._any_host
-        for segment in split_path(path):
-            following = state.literals.get(segment) or state.parameter
-            if following is None:
-                return state.fallback
-            state = following
-        return state.end or state.fallback
+        segments = split_path(path)
+        leaf = None
+        for start in self._hosts.get(host, self._any_host) if host else self._any_host:
+            state = start
+            for segment in segments:
+                following = state.literals.get(segment) or state.parameter
+                if following is None:
+                    leaf = state.fallback
+                    break
+                state = following
+            else:
+                leaf = state.end or state.fallback
+            if leaf is not None:
+                break
+        return leaf
 
 
 def _insert(tree: _Node, index: int, route: Route) -> None:
@@ -162,9 +171,9 @@ class _Compiler:
         self._unexpanded: list[tuple[_State, tuple[_Node, ...]]] = []
         self._size = 0
 
-    def compile(self, start: tuple[_Node, ...]) -> _State:
-        """Compile the state of these nodes, most preferred first, and all that follow it."""
-        root = self._state(start, None)
+    def compile(self, tree: _Node) -> _State:
+        """Compile a tree of patterns into states; gives the first of them."""
+        root = self._state((tree,), None)
         while self._unexpanded:
             self._expand(*self._unexpanded.pop())
         return root
@@ -229,24 +238,34 @@ def weaker_public_routes(routes: Sequence[Route]) -> list[tuple[int, int]]:
     below it, so that another spelling or case of the guarded path would be let in without a token.
     """
     patterns = [parse_pattern(route.path) for route in routes]
-    public = [index for index, route in enumerate(routes) if route.is_public]
-    return [
+    trees: dict[str | None, _Node] = {}
+    for index, route in enumerate(routes):
+        if route.is_public:
+            _insert(trees.setdefault(route.host, _Node()), index, route)
+    return sorted(
         (index, other)
         for index, route in enumerate(routes)
         if not route.is_public
-        for other in public
-        if routes[other].host in (None, route.host)
-        and patterns[other] != patterns[index]
-        and _covers(patterns[other], patterns[index])
-    ]
+        for host in {None, route.host} & trees.keys()
+        for other in _covering(trees[host], patterns[index])
+        if _shape(patterns[other]) != _shape(patterns[index])
+    )
 
 
-def _covers(wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
-    for position, segment in enumerate(wide):
+def _covering(tree: _Node, narrow: tuple[str, ...]) -> Iterable[int]:
+    """Give the routes of a tree whose patterns match all that a pattern matches."""
+    nodes = [tree]
+    for segment in narrow:
+        yield from (index for node in nodes for index, _ in node.rest)
         if segment == ANY_REST:
-            return True
-        if position == len(narrow) or narrow[position] == ANY_REST:
-            return False
-        if not is_parameter(segment) and segment != narrow[position]:
-            return False
-    return len(wide) == len(narrow)
+            return
+        following = [node.parameter for node in nodes]
+        if not is_parameter(segment):
+            following += [node.literals.get(segment) for node in nodes]
+        nodes = [node for node in following if node is not None]
+    yield from (index for node in nodes for index, _ in (*node.end, *node.rest))
+
+
+def _shape(pattern: tuple[str, ...]) -> tuple[str, ...]:
+    """Give a pattern without the names of its parameters, which take no part in its rank."""
+    return tuple("{}" if is_parameter(segment) else segment for segment in pattern)
