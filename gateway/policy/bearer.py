@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from gateway.policy.rejection import Reason
 
-# b64token of RFC 6750. The length is bounded: nobody issues a token of more than 16 KiB.
-_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]{1,16384}=*) *")
+# b64token of RFC 6750. The length is bounded, padding too: nobody issues a token of over 16 KiB.
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]{1,16384}={0,16}) *")
 _SCHEME = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr](?![^ \t])")
 
 

@@ -14,7 +14,8 @@ def decide(route: Route, token: Token, now: float) -> Rejection | None:
     requirement = route.requirement
     if requirement is None:
         return None
-    if token.expires_at is not None and token.expires_at <= now:
+    # Not `<=`: an expiry that is no number has passed.
+    if token.expires_at is not None and not token.expires_at > now:
         return Rejection(Reason.EXPIRED_TOKEN)
     if token.issuer != route.issuer:
         return Rejection(Reason.WRONG_ISSUER, detail=f"issuer is {token.issuer!r}")
