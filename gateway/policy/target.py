@@ -24,7 +24,8 @@ def split_target(target: str, host: str | None) -> tuple[str, str]:
         if host is None or normalize_host(authority) != host:
             raise MalformedTarget("the target names another host than the Host header")
         target = f"/{tail}" if slash else "/"
-    if "#" in target:
-        raise MalformedTarget("the target has a fragment")
     path, mark, query = target.partition("?")
+    # In the path it is the canonicaliser's to refuse.
+    if "#" in query:
+        raise MalformedTarget("the target has a fragment")
     return path, mark + query
