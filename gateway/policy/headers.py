@@ -3,8 +3,9 @@
 Rules: no spelling of an identity header that a client sent reaches an upstream; no hop-by-hop field
 crosses in either direction (RFC 9110, section 7.6.1); framing is the gateway's own on each side.
 
-Names are compared folded (lower case, `_` and `.` read as `-`), because CGI, WSGI and their kin
-fold them so: `X_Auth_Subject` is X-Auth-Subject to the service that trusts it.
+Names are compared folded (lower case, whatever is neither letter nor digit read as `-`), because
+CGI, WSGI and their kin fold them so: `X_Auth_Subject` is X-Auth-Subject to the service that trusts
+it, and to some `X!Auth!Subject` too.
 """
 
 from collections.abc import Iterable, Sequence
@@ -59,7 +60,10 @@ _STRIPPED_PREFIXES = (IDENTITY_PREFIX, b"x-forwarded-")
 # to take away what the gateway relies on or adds (CVE-2024-45410).
 _NEVER_CONNECTION_OPTIONS = frozenset({b"authorization", b"host", b"cookie", b"content-type"})
 
-_FOLD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ_.", b"abcdefghijklmnopqrstuvwxyz--")
+_FOLD = bytes(
+    ord(chr(byte).lower()) if byte < 0x80 and chr(byte).isalnum() else ord("-")
+    for byte in range(0x100)
+)
 
 
 def fold_name(name: bytes) -> bytes:
@@ -85,6 +89,7 @@ class RequestHeaderFilter:
         verdicts = self._verdicts
         kept = []
         connection: list[bytes] | None = None
+        takes_trailers = False
         for pair in headers:
             name = pair[0]
             verdict = verdicts.get(name)
@@ -95,12 +100,17 @@ class RequestHeaderFilter:
             elif len(name) == 10 and name.lower() == b"connection":
                 connection = [] if connection is None else connection
                 connection.append(pair[1])
+            elif len(name) == 2 and name.lower() == b"te":
+                takes_trailers = takes_trailers or _names_trailers(pair[1])
         if not keep_authorization:
             kept = [pair for pair in kept if pair[0].lower() != b"authorization"]
         if connection is not None:
             named = connection_options(connection)
             if named:
                 kept = [pair for pair in kept if fold_name(pair[0]) not in named]
+        if takes_trailers:
+            # The gateway passes trailers on; of other codings it knows nothing.
+            kept.append((b"TE", b"trailers"))
         return kept
 
     def _judge(self, name: bytes) -> bool:
@@ -111,6 +121,10 @@ class RequestHeaderFilter:
         if len(self._verdicts) < self._MAXIMUM_REMEMBERED and len(name) <= 64:
             self._verdicts[name] = verdict
         return verdict
+
+
+def _names_trailers(value: bytes) -> bool:
+    return any(option.strip(b" \t").lower() == b"trailers" for option in value.split(b","))
 
 
 def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
@@ -151,7 +165,7 @@ _RESPONSE_NAMES = {
 
 
 def identity_headers(token: Token) -> list[HeaderPair]:
-    """Tell the upstream who the token is. A value that could break a header is left out."""
+    """Tell the upstream who the token is. A value that a header cannot carry whole is left out."""
     pairs = [
         (b"X-Auth-Subject", token.subject),
         (b"X-Auth-Username", token.username),
@@ -167,7 +181,13 @@ def identity_headers(token: Token) -> list[HeaderPair]:
 
 
 def is_safe_value(value: str) -> bool:
-    """Say whether a text can stand in a header: no control characters, encodable."""
+    """Say whether a text can stand in a header and arrive as it is.
+
+    Control characters and lone surrogates cannot; outer white space would be cut off on the way, so
+    that ` alice` would arrive as another's name.
+    """
+    if not value or value != value.strip():
+        return False
     return value.isprintable() or not any(
         character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
         for character in value
