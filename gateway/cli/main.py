@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -110,15 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prog_name="gateway",
             standalone_mode=False,
         )
-        sys.stdout.flush()
     except typer.TyperException as error:
         return _report_usage_error(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the interpreter must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
         if os.environ.get("GATEWAY_DEBUG"):
             raise

@@ -133,7 +133,6 @@ def _decode(content: bytes) -> str:
             "save the file with the encoding UTF-8",
         )
         raise Unusable(_mark_after(before), problem) from None
-    text = text.removeprefix("\ufeff")
     unprintable = Reader.NON_PRINTABLE.search(text)
     if unprintable:
         problem = Problem(

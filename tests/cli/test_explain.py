@@ -146,7 +146,7 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Asker:
         ("GET", "/healthz/../orders", None, "ambiguous_path", 400),
         ("GET", "//orders", None, "ambiguous_path", 400),
         ("GET", "/orders%2f7", None, "ambiguous_path", 400),
-        ("GET", "/orders#top", None, "malformed_request", 400),
+        ("GET", "/orders#top", None, "ambiguous_path", 400),
         ("GET", "http://user@api.example.com/orders", None, "malformed_request", 400),
         ("GET", "http://api.example.com", None, "no_route", 404),
         ("GET", "http://api.example.com?/orders", None, "no_route", 404),

@@ -7,8 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
-from gateway.settings import Examination, SettingsError, SettingsUnreadable, Severity, examine, load
+from gateway.settings import (
+    Examination,
+    GatewaySettings,
+    SettingsError,
+    SettingsUnreadable,
+    Severity,
+    examine,
+    load,
+)
 from tests.settings.conftest import VALID
 
 CASES = Path(__file__).parent / "cases"
@@ -138,6 +147,21 @@ def test_settings_cannot_be_changed(write: Callable[[str], Path]) -> None:
     settings = load(write(VALID), {})
     with pytest.raises(ValueError, match="frozen"):
         settings.public_url = "http://evil.example"  # type: ignore[misc]
+
+
+def test_a_file_of_nothing_but_mistakes_has_a_bounded_number_of_findings(
+    read: Callable[..., Examination],
+) -> None:
+    content = "".join(f"nonsense{number}: 1\n" for number in range(3000))
+    assert len(read(content).findings) == 1000
+
+
+def test_the_models_have_the_last_word_on_every_value(write: Callable[[str], Path]) -> None:
+    settings = load(write(VALID), {})
+    upstream = settings.upstreams["orders"]
+    broken = upstream.model_copy(update={"servers": "http://127.0.0.1:8000"})
+    with pytest.raises(ValidationError):
+        GatewaySettings.model_validate(settings.model_copy(update={"upstreams": {"a": broken}}))
 
 
 def test_port_0_is_left_to_the_system(write: Callable[[str], Path]) -> None:

@@ -237,7 +237,7 @@ def test_a_database_with_an_absolute_path_stays_where_it_is(
     assert embedded.database == "sqlite:////var/lib/g w.db"
 
 
-@pytest.mark.parametrize("scope", ['"a b"', "'a\"b'", "'a\\b'", '"a\\tb"', "é", '""'])
+@pytest.mark.parametrize("scope", ['"a b"', "'a\"b'", "'a\\b'", '"a\\tb"', "é", '""', '"a\\n"'])
 def test_a_scope_is_a_scope_token_of_rfc_6749(check: Callable[..., list[str]], scope: str) -> None:
     content = VALID.replace('["orders:read"]', f"[{scope}]")
     assert any(
