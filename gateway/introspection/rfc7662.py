@@ -40,8 +40,9 @@ class HttpIntrospector:
     async def introspect(self, token: str) -> Token | Inactive:
         """Ask about a token. Raises AuthorizationServerUnavailable."""
         try:
-            status, body = await self._post(token)
-        except asyncio.TimeoutError:
+            async with asyncio.timeout(self._timeout.total):
+                status, body = await self._post_twice(token)
+        except TimeoutError:
             raise AuthorizationServerUnavailable(
                 f"{self._url} did not answer within {self._timeout.total:g}s"
             ) from None
@@ -58,6 +59,16 @@ class HttpIntrospector:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+    async def _post_twice(self, token: str) -> tuple[int, bytes]:
+        try:
+            return await self._post(token)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # The server may have closed a kept-alive connection just as it was used again. That is
+            # no outage, and a question may be asked twice: nothing is changed by it.
+            return await self._post(token)
 
     async def _post(self, token: str) -> tuple[int, bytes]:
         if self._session is None:
@@ -111,10 +122,11 @@ def read_answer(
     not_before = _time(answer, "nbf")
     if not_before is not None and not_before > now:
         return Inactive()
+    stated_issuer = _text(answer, "iss")
     client_id = _text(answer, "client_id")
     subject = _text(answer, "sub")
     return Token(
-        issuer=_text(answer, "iss") or issuer,
+        issuer=issuer if stated_issuer is None else stated_issuer,
         client_id=client_id,
         # Servers that name the client as the subject of its own token: a client is no person.
         subject=None if subject == client_id else subject,
