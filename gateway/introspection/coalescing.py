@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from gateway.introspection.cache import Answer, Flight, IntrospectionCache, cache_key
-from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector
+from gateway.policy.interfaces import Introspector
 from gateway.policy.token import Token
 from gateway.telemetry.metrics import Metrics
 
@@ -51,18 +51,14 @@ class CachedIntrospector:
 
     async def _ask(self, token: str, flight: Flight) -> Answer:
         started = time.perf_counter()
+        result = "error"
         try:
             verdict = await self._introspector.introspect(token)
-        except AuthorizationServerUnavailable:
-            self._metrics.introspections.count(self.name, "error")
-            raise
-        else:
-            self._metrics.introspections.count(
-                self.name, "active" if isinstance(verdict, Token) else "inactive"
-            )
+            result = "active" if isinstance(verdict, Token) else "inactive"
             return self._cache.land(flight, verdict)
         finally:
             self._cache.abandon(flight)
+            self._metrics.introspections.count(self.name, result)
             self._metrics.introspection_duration.observe(self.name, time.perf_counter() - started)
 
     def _settle(self, key: bytes, task: asyncio.Task[Answer]) -> None:
