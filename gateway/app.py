@@ -189,6 +189,7 @@ async def run_gateway(
     async with AsyncExitStack() as stack:
         stack.callback(access_log.flush)
         sockets = _bind_all(settings, stack)
+        addresses = _addresses(sockets)
         introspectors = await stack.enter_async_context(
             open_introspectors(settings, metrics, partial(_log_endpoint, access_log))
         )
@@ -196,7 +197,7 @@ async def run_gateway(
         await stack.enter_async_context(_listen_for_revocations(settings, cache, metrics))
         upstreams = _open_upstreams(settings, stack)
         _add_gauges(metrics, cache, upstreams)
-        resource = ProtectedResource(table, settings.public_url)
+        resource = ProtectedResource(table, _public_url(settings, addresses))
         guard = Guard(
             table=table,
             introspectors={
@@ -221,7 +222,7 @@ async def run_gateway(
                 idle_seconds=settings.timeouts.idle,
             ),
         )
-        gateway = RunningGateway(_addresses(sockets), metrics, front)
+        gateway = RunningGateway(addresses, metrics, front)
         admin = create_application(metrics, gateway.why_not_ready, settings.admin_listen.host)
         await _serve(admin, sockets["admin"], stack)
         for name, introspector in introspectors.items():
@@ -322,6 +323,13 @@ async def _listen_for_revocations(
         yield
     finally:
         await listener.__aexit__()
+
+
+def _public_url(settings: GatewaySettings, addresses: Addresses) -> str:
+    """Give the public origin; one that was derived from port 0 gets the port that it became."""
+    if settings.listen.port == 0 and settings.public_url.endswith(":0"):
+        return f"{settings.public_url.removesuffix(':0')}:{addresses.guard.port}"
+    return settings.public_url
 
 
 def _open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, Upstream]:

@@ -27,7 +27,7 @@ def run(config: _ConfigOption = None) -> None:
 
     Example: gateway run -c config/gateway.yaml
     """
-    settings = load_settings(config)
+    settings = load_settings(config, show_warnings=True)
     configure_logging()
     try:
         run_event_loop(serve(settings))
