@@ -106,11 +106,8 @@ class Endpoints:
             response = self._refuse(Problem.NOT_FOUND)
         except DatabaseUnavailable as error:
             # An outage is no fault of the program: one line, and no traceback.
-            _logger.error("database unavailable: %s", error)  # noqa: TRY400
+            _logger.error("database unavailable: %s", error)
             response = self._refuse(Problem.DATABASE_UNAVAILABLE)
-        except RevocationNotAcknowledged as error:
-            _logger.error("revocation: %s", error)  # noqa: TRY400 - likewise
-            response = self._refuse(Problem.NOT_ACKNOWLEDGED)
         except Exception:
             _logger.exception("unexpected failure")
             response = self._refuse(Problem.SERVER_ERROR)
@@ -136,7 +133,13 @@ class Endpoints:
     async def _revoke(self, request: web.Request) -> web.Response:
         answer = await self._converse(request, Conversation.revoke)
         if answer.revoked is not None:
-            await self._publish(Revocation(self._options.name, "token", answer.revoked.hex()))
+            revocation = Revocation(self._options.name, "token", answer.revoked.hex())
+            try:
+                await self._publish(revocation)
+            except (RevocationNotAcknowledged, OSError) as error:
+                # RFC 7009, section 2.2.1: at 503 the client takes the token for alive, and retries.
+                _logger.error("revocation: %s", error)
+                raise RequestRefused(Problem.NOT_ACKNOWLEDGED) from None
         return _respond(answer.status, answer.members)
 
     async def _converse(self, request: web.Request, converse: _Converse) -> Answer:

@@ -173,6 +173,20 @@ def test_a_writer_waits_for_another_writer(database: Database) -> None:
     assert _count(database) == 2
 
 
+def test_nobody_else_writes_between_the_start_of_a_write_and_its_first_change(
+    database: Database, database_file: Path
+) -> None:
+    """What is read in between is still so when the change is made."""
+    with (
+        database.transaction() as connection,
+        closing(sqlite3.connect(database_file, timeout=0, isolation_level=None)) as other,
+    ):
+        begin_write(connection)
+        begin_write(connection)  # once is enough, and twice is no harm
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+
+
 def test_a_lock_that_is_never_given_back_is_an_outage(
     options: AuthorizationServerOptions, database_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +236,7 @@ def test_the_text_of_an_outage_carries_no_values(database: Database) -> None:
         connection.execute(text("SELECT * FROM absent WHERE a = :a"), {"a": "the-secret"})
 
     assert str(raised.value) == "OperationalError: no such table: absent"
-    assert "the-secret" not in repr(raised.value.__cause__)
+    assert "the-secret" not in str(raised.value.__cause__)
 
 
 def test_a_client_with_a_live_token_cannot_be_deleted_not_even_by_hand(

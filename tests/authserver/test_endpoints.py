@@ -242,7 +242,16 @@ async def test_the_operator_sees_the_requests_and_never_their_parameters(
     ]
 
 
+@pytest.fixture
+def unsilenced() -> None:
+    """Authlib's loggers as they are in a process that has just started."""
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("authlib"):
+            logging.getLogger(name).filters.clear()
+
+
 async def test_no_log_line_carries_a_token_or_a_secret(
+    unsilenced: None,
     endpoints: Endpoints,
     server: EmbeddedServer,
     administration: Administration,

@@ -1,5 +1,8 @@
 """POST /oauth2/introspect (RFC 7662)."""
 
+import pytest
+
+from gateway.authserver import conversation
 from gateway.authserver.administration import Administration, NewSecret
 from gateway.policy.tokenformat import new_token
 from tests.authserver.conftest import ISSUER, Clock, Endpoints
@@ -112,3 +115,11 @@ async def test_the_token_has_to_be_there(endpoints: Endpoints, api: NewSecret) -
     for form in ({}, {"token": ""}):
         answer = await endpoints.post("/oauth2/introspect", form, basic=api)
         assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+
+
+async def test_what_has_not_the_form_of_a_token_costs_no_look_up(
+    endpoints: Endpoints, api: NewSecret, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(conversation, "find_token")
+    answer = await endpoints.introspect(api, "eyJhbGciOiJub25lIn0.e30.")
+    assert answer.json == {"active": False}

@@ -76,15 +76,19 @@ async def test_nothing_is_answered_before_every_worker_has_acknowledged(
     assert (await revocation).status == 200
 
 
+@pytest.mark.parametrize(
+    "failure", [RevocationNotAcknowledged((4711,)), PermissionError(13, "4711", "/state/workers")]
+)
 async def test_a_worker_that_stays_silent_makes_it_an_outage_and_the_token_is_revoked(
     endpoints: Endpoints,
     shop: NewSecret,
     token: str,
     surroundings: Surroundings,
     server: EmbeddedServer,
+    failure: Exception,
 ) -> None:
     def fail(_: Revocation) -> None:
-        raise RevocationNotAcknowledged((4711,))
+        raise failure
 
     surroundings.on_publish = fail
     answer = await endpoints.revoke(shop, token)

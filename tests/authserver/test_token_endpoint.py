@@ -149,6 +149,12 @@ def test_an_unknown_client_costs_the_work_of_a_wrong_secret(
     assert compared == [(32, 32)] * 3
 
 
+def test_nobody_has_no_secret(shop: NewSecret, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even the one that unknown clients are compared with."""
+    monkeypatch.setattr(clients, "_NOBODY", token_hash(shop.secret))
+    assert not clients.is_secret_of(None, shop.secret)
+
+
 async def test_a_secret_beyond_ascii_is_only_a_wrong_secret(
     endpoints: Endpoints, shop: NewSecret
 ) -> None:
