@@ -2,9 +2,13 @@
 
 Lines are gathered and written together a few times a second: a write per request would cost as
 much as the rest of the log. What is still gathered when the gateway stops is written then.
+
+Rule: a line is written whole or not at all, and no trouble with the log troubles a request. What a
+slow reader does not take is kept for a while; what a full disk does not take is lost.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -16,6 +20,7 @@ from gateway.policy.rejection import Reason
 
 _FLUSH_SECONDS = 0.25
 _FLUSH_BYTES = 64 * 1024
+_KEPT_BYTES = 1024 * 1024
 
 quote = json.encoder.encode_basestring_ascii
 
@@ -58,6 +63,9 @@ class AccessLog:
         self._clock = clock
         self._lines: list[str] = []
         self._size = 0
+        # What goes out before anything else: the rest of a line, and lines kept for a slow reader.
+        self._unsent = b""
+        self._is_amid_line = False
         self._flush_handle: asyncio.TimerHandle | None = None
         self._stamped_second = -1
         self._stamp = ""
@@ -74,22 +82,39 @@ class AccessLog:
         if self._size >= _FLUSH_BYTES:
             self.flush()
         elif self._flush_handle is None:
-            self._flush_handle = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+            self._flush_later()
 
     def flush(self) -> None:
         """Write what has been gathered."""
         if self._flush_handle is not None:
             self._flush_handle.cancel()
             self._flush_handle = None
-        data = "".join(self._lines).encode("utf-8", "backslashreplace")
+        data = self._unsent + "".join(self._lines).encode("utf-8", "backslashreplace")
         self._lines.clear()
         self._size = 0
+        self._unsent = b""
         while data:
             try:
-                data = data[os.write(self._descriptor, data) :]
+                written = os.write(self._descriptor, data)
+            except BlockingIOError:
+                self._unsent = self._keep(data, _KEPT_BYTES)
+                with contextlib.suppress(RuntimeError):  # at the end there is no loop any more
+                    self._flush_later()
+                return
             except OSError:
                 # The reader of the log is gone or its disk is full: requests go on.
+                self._unsent = self._keep(data, 0)
                 return
+            self._is_amid_line = data[written - 1] != _LINE_FEED
+            data = data[written:]
+
+    def _flush_later(self) -> None:
+        self._flush_handle = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+
+    def _keep(self, data: bytes, limit: int) -> bytes:
+        """Cut off the lines beyond a limit, but never the rest of a line that has begun."""
+        first = data.index(b"\n") + 1 if self._is_amid_line else 0
+        return data[: max(first, data.rfind(b"\n", 0, limit) + 1)]
 
     def _timestamp(self) -> str:
         now = self._clock()
@@ -98,6 +123,9 @@ class AccessLog:
             self._stamped_second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._stamp}.{int((now - second) * 1000):03d}Z"
+
+
+_LINE_FEED = 0x0A
 
 
 def format_json(stamp: str, entry: LogEntry) -> str:
