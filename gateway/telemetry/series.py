@@ -67,6 +67,7 @@ class Histogram(Collector):
     """A family of histograms of durations in seconds."""
 
     BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+    _BOUND_NAMES = (*map(str, BOUNDS), "+Inf")
 
     def __init__(self, name: str, help_text: str, label: str) -> None:
         self.name = name
@@ -77,8 +78,9 @@ class Histogram(Collector):
 
     def start_at_zero(self, label: str) -> None:
         """Make the series exist."""
-        self._buckets.setdefault(label, [0] * (len(self.BOUNDS) + 1))
+        # The sum first: a scrape, in a thread of its own, must find one for each label it sees.
         self._sums.setdefault(label, 0.0)
+        self._buckets.setdefault(label, [0] * (len(self.BOUNDS) + 1))
 
     def observe(self, label: str, seconds: float) -> None:
         """Count one duration."""
@@ -92,10 +94,10 @@ class Histogram(Collector):
     def collect(self) -> Iterable[Metric]:
         """Give the family to the exposition, with cumulative buckets."""
         family = HistogramMetricFamily(self.name, self._help, labels=[self._label])
-        for label, buckets in self._buckets.items():
+        for label, buckets in list(self._buckets.items()):
             total = 0
             cumulative = []
-            for bound, count in zip((*map(str, self.BOUNDS), "+Inf"), buckets, strict=True):
+            for bound, count in zip(self._BOUND_NAMES, list(buckets), strict=True):
                 total += count
                 cumulative.append((bound, float(total)))
             family.add_metric([label], cumulative, self._sums[label])
