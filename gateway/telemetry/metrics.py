@@ -22,6 +22,7 @@ _REASONS_WITHOUT_ROUTE = (
     Reason.MALFORMED_REQUEST,
     Reason.HEADERS_TOO_LARGE,
     Reason.NO_ROUTE,
+    Reason.METHOD_NOT_ALLOWED,
 )
 _REASONS_OF_EVERY_ROUTE = (
     Reason.MALFORMED_REQUEST,
@@ -105,8 +106,6 @@ class Metrics:
                 self.token_rejections.start_at_zero(route.name, reason)
             for reason in _REASONS_OF_EVERY_ROUTE:
                 self.refusals.start_at_zero(route.name, reason)
-            if route.methods is not None:
-                self.refusals.start_at_zero(route.name, Reason.METHOD_NOT_ALLOWED)
         for result in ("hit", "negative_hit", "miss", "coalesced"):
             self.cache_lookups.start_at_zero(result)
 
