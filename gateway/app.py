@@ -138,11 +138,14 @@ def _open_embedded(
 class RunningGateway:
     """A gateway that accepts connections; made by `run_gateway`."""
 
-    def __init__(self, addresses: Addresses, metrics: Metrics, server: FrontServer) -> None:
+    def __init__(
+        self, addresses: Addresses, metrics: Metrics, server: FrontServer, recorder: Recorder
+    ) -> None:
         self.addresses = addresses
         self.metrics = metrics
         self.is_draining = False
         self._server = server
+        self._recorder = recorder
         self._sites: list[asyncio.Server] = []
 
     async def why_not_ready(self) -> str | None:
@@ -157,10 +160,10 @@ class RunningGateway:
     async def drain(self) -> None:
         """Stop accepting, let the requests under way finish, close what remains."""
         self.is_draining = True
+        self._recorder.is_draining = True
         for site in self._sites:
             site.close()
-        self._server.pre_shutdown()
-        await self._server.shutdown(DRAIN_SECONDS)
+        await self._server.drain(DRAIN_SECONDS)
 
 
 @asynccontextmanager
@@ -222,7 +225,7 @@ async def run_gateway(
                 idle_seconds=settings.timeouts.idle,
             ),
         )
-        gateway = RunningGateway(addresses, metrics, front)
+        gateway = RunningGateway(addresses, metrics, front, recorder)
         admin = create_application(metrics, gateway.why_not_ready, settings.admin_listen.host)
         await _serve(admin, sockets["admin"], stack)
         for name, introspector in introspectors.items():

@@ -1,9 +1,11 @@
-"""One request on its way through the gateway: what came in, where the answer goes, what became of it.
+"""One request on its way through the gateway: what came in, where the answer goes, how it ended.
 
 It is the `Client` that `forward` writes to, and what `record` reads when all is done.
 """
 
 import asyncio
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -13,6 +15,8 @@ from gateway.policy.rejection import Reason
 from gateway.policy.routes import Route
 from gateway.policy.token import Token
 from gateway.proxy.exchange import BodyFailure, Forwarded
+
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Exchange:
@@ -44,7 +48,9 @@ class Exchange:
         self.method = request.method
         version = request.version
         self.speaks_http_1_1 = version.major == 1 and version.minor == 1
-        self.keep_alive = request.keep_alive
+        # After any Upgrade, aiohttp's parser drops what stands behind it in the same segment: the
+        # next request may be lost, or begin in its middle.
+        self.keep_alive = request.keep_alive and not request._message.upgrade  # noqa: SLF001
         peername = request.get_extra_info("peername")
         self.peer: str = peername[0] if isinstance(peername, tuple) else "unix"
         # As far as they are known; until then the log shows what came.
@@ -77,9 +83,15 @@ class Exchange:
         await self.request.writer.drain()
 
     def abort(self) -> None:
-        """Break the client's connection."""
+        """Break the client's connection, with a reset.
+
+        A mere close would be the proper end of an answer that has no length (HTTP/1.0).
+        """
         transport = self.request.transport
         if transport is not None:
+            sock = transport.get_extra_info("socket")
+            if sock is not None:
+                sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
             transport.abort()
 
 

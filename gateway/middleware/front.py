@@ -6,24 +6,29 @@ framing breaks. This file is the only one that knows of it.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from gateway.policy.rejection import Reason
 
+log = logging.getLogger(__name__)
+
 _LINGER_SECONDS = 5.0
+_DRAIN_STEP_SECONDS = 0.02
 
 
 class Sent(web.StreamResponse):
-    """An answer that has been written already: aiohttp has nothing left to do but go on, or close."""
+    """An answer that has been written already: aiohttp has only to go on, or to close."""
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:  # noqa: ARG002
         """Do nothing."""
         return None
 
@@ -54,29 +59,36 @@ RefuseMalformed = Callable[[web.BaseRequest, Reason, str], web.StreamResponse]
 class FrontProtocol(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_front", "_head_bytes", "_head_handle", "must_measure")
+    __slots__ = ("_front", "_head_bytes", "_head_handle", "_last_body", "must_measure")
 
     def __init__(self, front: "FrontServer", **kwargs: Any) -> None:
         super().__init__(front, **kwargs)
         self._front = front
         self._head_bytes = 0
         self._head_handle: asyncio.TimerHandle | None = None
-        # Whether the head may be larger than allowed; measuring each would cost every request.
+        self._last_body: StreamReader | None = None
+        # Whether a head that waits may be larger than allowed; measuring each would cost every
+        # request.
         self.must_measure = False
 
     def data_received(self, data: bytes) -> None:
         """Parse; bound the time and the size of a head that comes in pieces."""
-        super().data_received(data)
         waiter = self._waiter
+        was_idle = waiter is not None and not waiter.done()
+        super().data_received(data)
         if self._messages:
             if self._head_handle is not None:
                 self._head_handle.cancel()
                 self._head_handle = None
-            self.must_measure = self._head_bytes + len(data) > self._front.limits.header_bytes
+            is_large = self._head_bytes + len(data) > self._front.limits.header_bytes
+            self.must_measure = is_large or (self.must_measure and not was_idle)
             self._head_bytes = 0
-            if isinstance(self._messages[-1][0], _ErrInfo):
+            message, body = self._messages[-1]
+            if isinstance(message, _ErrInfo):
                 self._break_body()
-        elif waiter is not None and not waiter.done() and data:
+            else:
+                self._last_body = body
+        elif was_idle and data:
             # Nothing is being served, and no head is whole yet.
             self._head_bytes += len(data)
             if self._head_handle is None:
@@ -96,11 +108,17 @@ class FrontProtocol(RequestHandler):
     def handle_error(
         self,
         request: web.BaseRequest,
-        status: int = 500,
+        status: int = 500,  # noqa: ARG002 - each reason has its own
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
         """Refuse what could not be parsed, in our words."""
+        if not isinstance(exc, HttpProcessingError):
+            # Not the parser: the handler failed, and what it has sent nobody knows.
+            log.error("a request failed beyond its refusal", exc_info=exc)
+            if self.transport is not None:
+                self.transport.abort()
+            return SENT_AND_CLOSED
         if isinstance(exc, LineTooLong) or "Too many headers" in (message or ""):
             return self._front.refuse_malformed(
                 request, Reason.HEADERS_TOO_LARGE, type(exc).__name__
@@ -108,15 +126,26 @@ class FrontProtocol(RequestHandler):
         # The parser's message quotes the request; its kind says enough.
         return self._front.refuse_malformed(request, Reason.MALFORMED_REQUEST, type(exc).__name__)
 
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Log what aiohttp met, but for a body that broke: that has been answered and recorded."""
+        if not isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kwargs)
+
+    def close_if_idle(self) -> None:
+        """Close, unless a request has arrived that is not answered yet."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            self.force_close()
+
     def _break_body(self) -> None:
-        # The parser has given up amid a body that somebody may be reading.
-        current = self._current_request
-        if current is not None and not current.content.is_eof():
-            current.content.set_exception(web.RequestPayloadError("the body is malformed"))
+        # The parser has given up, perhaps amid a body that somebody reads, or will.
+        body = self._last_body
+        if body is not None and not body.is_eof():
+            body.set_exception(web.RequestPayloadError("the body is malformed"))
 
 
 class FrontServer(web.Server):
-    """The server of the guard's listener: `handler` for what is a request, a refusal for the rest."""
+    """The server of the guard's listener: `handler` for requests, a refusal for the rest."""
 
     def __init__(
         self,
@@ -127,6 +156,22 @@ class FrontServer(web.Server):
         super().__init__(handler, handler_cancellation=True)
         self.refuse_malformed: RefuseMalformed = refuse_malformed
         self.limits = limits
+
+    async def drain(self, seconds: float) -> None:
+        """Let the requests under way finish, for so long at most; close all that is idle.
+
+        aiohttp's own shutdown stops reading at once: it would cut off every upload.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while self._connections and loop.time() < end:
+            for connection in self.connections:
+                cast(FrontProtocol, connection).close_if_idle()
+            await asyncio.sleep(_DRAIN_STEP_SECONDS)
+        for transport in tuple(self._connections.values()):
+            transport.abort()
+        # A last step: those who were cut off record it.
+        await self.shutdown(_DRAIN_STEP_SECONDS)
 
     def __call__(self) -> FrontProtocol:
         """Make the protocol of a new connection."""

@@ -128,6 +128,8 @@ class Guard:
                 raise Malformed(Reason.MALFORMED_REQUEST, "Transfer-Encoding is not `chunked`")
             if "Content-Length" in headers or len(headers.getall("Transfer-Encoding")) > 1:
                 raise Malformed(Reason.MALFORMED_REQUEST, "the framing is ambiguous")
+            # aiohttp's parser takes the last trailer for a field of the request that follows.
+            exchange.keep_alive = False
             return None
         length = headers.get("Content-Length")
         if length is None:

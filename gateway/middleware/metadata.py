@@ -36,7 +36,7 @@ class ProtectedResource:
         return path.startswith(_PATH) and (len(path) == len(_PATH) or path[len(_PATH)] == "/")
 
     async def answer(self, exchange: Exchange) -> None:
-        """Answer with the metadata of the resource that the path names behind the well-known one."""
+        """Answer with the metadata of the resource that the rest of the path names."""
         if exchange.method not in ("GET", "HEAD"):
             await self._refuse(
                 exchange, Rejection(Reason.METHOD_NOT_ALLOWED, allow=("GET", "HEAD"))

@@ -48,11 +48,15 @@ class Recorder:
         self._metrics = metrics
         self._access_log = access_log
         self._metadata_url = metadata_url
+        # Whether each request is the last one of its connection.
+        self.is_draining = False
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, and record how it went."""
         started = time.perf_counter()
         exchange = Exchange(request, new_request_id())
+        if self.is_draining:
+            exchange.keep_alive = False
         try:
             await self._guard(exchange)
         except asyncio.CancelledError:
@@ -117,7 +121,7 @@ class Recorder:
         if reason is not None:
             metrics.count_refusal(route, reason)
         forwarded = exchange.forwarded
-        if forwarded is not None and exchange.upstream is not None:
+        if forwarded is not None and forwarded.result and exchange.upstream is not None:
             metrics.count_upstream(exchange.upstream, forwarded.result, forwarded.seconds_to_head)
         if self._access_log.wants(reason):
             self._access_log.write(self._entry(exchange, route, seconds))

@@ -11,7 +11,8 @@ _REALM = "gateway"
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
-<style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:15vh auto;padding:0 1.5rem}}
+<style>body{{font:1.1rem/1.5 system-ui,sans-serif}}
+body{{max-width:34rem;margin:15vh auto;padding:0 1.5rem}}
 small{{opacity:.75;overflow-wrap:anywhere}}</style>
 <h1>{title}</h1><p>{detail}</p><p><small>{status} · {reason} · request {request_id}</small></p>
 </html>

@@ -5,6 +5,7 @@ unasked for ends the connection, and is never taken for the beginning or the end
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import cast
 
@@ -18,6 +19,8 @@ _MAXIMUM_FIELDS = 512
 _MAXIMUM_INFORMATIONAL = 256
 _READ_HIGH_WATER = 256 * 1024
 _WRITE_HIGH_WATER = 256 * 1024
+# RFC 9112, section 4: what a reason phrase may hold. The parser lets control bytes pass.
+_REASON_PHRASE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
 class UpstreamFailure(Exception):  # noqa: N818 - what became of an exchange, not a fault here
@@ -64,6 +67,7 @@ class UpstreamConnection(asyncio.Protocol):
         "timeout_detail",
         "trailers",
         "transport",
+        "upload_deadline",
     )
 
     def __init__(
@@ -81,10 +85,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_writing_paused = False
         self._is_busy = False
         self.exchanges = 0
-        # On the loop's clock; the pool's sweep looks at it. Infinite: nothing is due.
+        # On the loop's clock; the pool's sweep looks at them. Infinite: nothing is due. As long as
+        # a body is on its way to the upstream, only `upload_deadline` counts: until it is there,
+        # the upstream owes no answer.
         self.deadline = float("inf")
+        self.upload_deadline: float | None = None
         self.timeout_detail = ""
-        self._failure: UpstreamFailure | None = None
+        self._failure: Exception | None = None
         self._reset(body_allowed=True)
 
     def _reset(self, *, body_allowed: bool) -> None:
@@ -106,7 +113,8 @@ class UpstreamConnection(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """Whether a new exchange may begin on it."""
-        return self.transport is not None and not self.transport.is_closing()
+        transport = self.transport
+        return transport is not None and not transport.is_closing()
 
     # The exchange, as `forward` sees it.
 
@@ -137,7 +145,7 @@ class UpstreamConnection(asyncio.Protocol):
                 self._drain_waiter = None
 
     async def wait_for_head(self) -> None:
-        """Wait for the response's head. Raises UpstreamFailure."""
+        """Wait for the response's head. Raises UpstreamFailure, or what `break_off` was given."""
         while not self.has_head:
             if self._failure is not None:
                 raise self._failure
@@ -146,7 +154,7 @@ class UpstreamConnection(asyncio.Protocol):
     async def read(self) -> bytes:
         """Give what has arrived of the body, waiting for some; b"" at its end.
 
-        Raises UpstreamFailure when it was cut off.
+        Raises UpstreamFailure when it was cut off, or what `break_off` was given.
         """
         while not self._chunks:
             if self.is_complete:
@@ -164,14 +172,16 @@ class UpstreamConnection(asyncio.Protocol):
         self._received = 0
         if self._is_reading_paused:
             self._is_reading_paused = False
-            if self.transport is not None:
-                self.transport.resume_reading()
+            transport = self.transport
+            if transport is not None and not transport.is_closing():
+                transport.resume_reading()
         return data
 
     def end(self) -> None:
         """Note that the exchange is over; the connection is idle, or closed when it must be."""
         self._is_busy = False
         self.deadline = float("inf")
+        self.upload_deadline = None
         if not (self.is_complete and self.can_be_reused) or self._failure is not None:
             self.close()
         elif not self._body_allowed:
@@ -183,10 +193,24 @@ class UpstreamConnection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.abort()
 
-    def time_out(self) -> None:
-        """End the exchange because its deadline has passed."""
-        self.deadline = float("inf")
-        self._fail(Reason.UPSTREAM_TIMEOUT, self.timeout_detail)
+    def break_off(self, error: Exception) -> None:
+        """End the exchange because the rest of the request cannot be had; `error` says why.
+
+        The upstream sees a request that was cut off, never one that looks whole.
+        """
+        self.can_be_reused = False
+        if self._failure is None and not self.is_complete:
+            self._failure = error
+        self._wake()
+        self.close()
+
+    def time_out(self, now: float) -> None:
+        """End the exchange if its deadline has passed; `now` is on the loop's clock."""
+        if self.upload_deadline is not None:
+            if self.upload_deadline <= now:
+                self._fail(Reason.UPSTREAM_TIMEOUT, "it does not take the request's body")
+        elif self.deadline <= now:
+            self._fail(Reason.UPSTREAM_TIMEOUT, self.timeout_detail)
 
     async def _wait(self) -> None:
         self._waiter = self._loop.create_future()
@@ -236,14 +260,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(Reason.UPSTREAM_INVALID, "it switches protocols unasked")
             return
         except httptools.HttpParserError as error:
-            if self.is_complete:
-                # What came after the end is not ours to read.
-                self.can_be_reused = False
-            else:
-                cause = error.__context__
-                detail = str(cause) if isinstance(cause, _Malformed) else str(error)
-                self._fail(Reason.UPSTREAM_INVALID, detail)
-                return
+            # What came after the end is not ours to read, and fails nothing.
+            self.can_be_reused = False
+            cause = error.__context__
+            self._fail(
+                Reason.UPSTREAM_INVALID,
+                str(cause) if isinstance(cause, _Malformed) else str(error),
+            )
+            return
         if not self.has_head and self._bytes_of_head > _MAXIMUM_HEAD:
             self._fail(Reason.UPSTREAM_INVALID, "its head is too large")
             return
@@ -309,7 +333,13 @@ class UpstreamConnection(asyncio.Protocol):
         if not 200 <= status <= 599:
             raise _Malformed(f"its status is {status}")
         self.status = status
+        if not self.reason_phrase.isalpha() and not _REASON_PHRASE.fullmatch(self.reason_phrase):
+            raise _Malformed("its reason phrase holds control characters")
         self._read_framing()
+        version = parser.get_http_version()
+        if version != "1.1" and (version != "1.0" or self.is_chunked):
+            # RFC 9112, section 6.1: HTTP/1.0 knows no chunks, such framing is faulty.
+            raise _Malformed(f"it speaks HTTP/{version}" + (", in chunks" * self.is_chunked))
         self.can_be_reused = parser.should_keep_alive()
         self.has_head = True
         if not self._body_allowed:

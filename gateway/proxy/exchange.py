@@ -69,10 +69,12 @@ class ForwardRequest:
 class Forwarded:
     """What became of a request. It is filled in on the way, so that a failure leaves its part.
 
-    `status` is 0 until an answer's head has gone to the client. Durations are in seconds.
+    `status` is 0 until an answer's head has gone to the client. `result` is empty until the request
+    is sent, then one of `answered`, `unavailable`, `invalid`, `timeout` and `aborted` (the client
+    went away, or its body could not be had). Durations are in seconds.
     """
 
     status: int = 0
     bytes_sent: int = 0
     seconds_to_head: float = 0.0
-    result: str = "unavailable"
+    result: str = ""

@@ -11,7 +11,7 @@ import time
 from gateway.policy.headers import filter_response_headers
 from gateway.policy.rejection import Reason
 from gateway.proxy.connection import UpstreamConnection, UpstreamFailure
-from gateway.proxy.exchange import BodyFailure, Client, Forwarded, ForwardRequest, RequestBody
+from gateway.proxy.exchange import Client, Forwarded, ForwardRequest, RequestBody
 from gateway.proxy.upstream import Upstream
 
 _RETRIED_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -31,9 +31,11 @@ async def forward(
     """
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
-    connection, pump = await _send(upstream, request, loop)
+    connection: UpstreamConnection | None = None
+    pump: asyncio.Task[None] | None = None
     try:
-        await _wait_for_head(connection, pump)
+        connection, pump = await _send(upstream, request, loop, outcome)
+        await connection.wait_for_head()
         outcome.seconds_to_head = time.perf_counter() - started
         if pump is not None and not pump.done():
             # It answers early; whether the rest of the body can be read off is not known yet.
@@ -43,28 +45,26 @@ async def forward(
     except UpstreamFailure as failure:
         outcome.result = failure.reason.removeprefix("upstream_")
         raise
-    except (asyncio.CancelledError, ConnectionError, BodyFailure):
-        outcome.result = "aborted"
-        raise
     finally:
-        if pump is not None and pump.done() and not pump.cancelled():
-            # Read it, so that nobody is warned of a failure that the connection has told already.
-            pump.exception()
-        elif pump is not None:
-            # The upstream has answered without reading the rest of the body (RFC 9112, section
-            # 9.5), or the exchange failed: what is on its way belongs to nobody.
-            pump.cancel()
-            connection.can_be_reused = False
-        if outcome.result != "answered":
-            connection.can_be_reused = False
-        upstream.release(connection, loop.time())
+        if connection is not None:
+            if pump is not None and not pump.done():
+                # The upstream has answered without reading the rest of the body (RFC 9112, section
+                # 9.5), or the exchange failed: what is on its way belongs to nobody.
+                pump.cancel()
+                connection.can_be_reused = False
+            if outcome.result != "answered":
+                connection.can_be_reused = False
+            upstream.release(connection, loop.time())
         if outcome.status and outcome.result != "answered":
             client.keep_alive = False
             client.abort()
 
 
 async def _send(
-    upstream: Upstream, request: ForwardRequest, loop: asyncio.AbstractEventLoop
+    upstream: Upstream,
+    request: ForwardRequest,
+    loop: asyncio.AbstractEventLoop,
+    outcome: Forwarded,
 ) -> tuple[UpstreamConnection, asyncio.Task[None] | None]:
     """Write the request, as far as it is there; a body still on its way gets a pump of its own."""
     body = request.body
@@ -77,6 +77,8 @@ async def _send(
         if is_whole and body.length is None:
             first += b"0\r\n\r\n"
     is_head = request.method == "HEAD"
+    # From here on it counts as sent; whatever ends it without an answer or a failure aborts it.
+    outcome.result = "aborted"
     connection = upstream.take_idle()
     if connection is None:
         connection = await upstream.connect()
@@ -88,8 +90,7 @@ async def _send(
     connection.begin(first, is_head=is_head)
     if is_whole or body is None:
         return connection, None
-    # Until the body is there, the upstream owes nothing: the pump sets the deadline at its end.
-    connection.deadline = float("inf")
+    connection.upload_deadline = float("inf")
     return connection, asyncio.create_task(_pump(connection, body, upstream, loop))
 
 
@@ -129,42 +130,26 @@ async def _pump(
     upstream: Upstream,
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    connection.timeout_detail = "it does not take the request's body"
+    """Send the rest of the body. It never fails: the connection tells of what goes wrong."""
     try:
         while data := await body.read():
             connection.write(_frame(data, body.length))
-            connection.deadline = loop.time() + upstream.timeouts.response
+            connection.upload_deadline = loop.time() + upstream.timeouts.response
             await connection.drain()
-            connection.deadline = float("inf")
-    except BodyFailure:
-        # The upstream must not take what it has for the whole.
-        connection.close()
-        raise
+            connection.upload_deadline = float("inf")
+    except UpstreamFailure:
+        return
+    except Exception as error:  # noqa: BLE001 - it is raised where the answer is waited for
+        connection.break_off(error)
+        return
     if body.length is None:
         connection.write(b"0\r\n\r\n")
-    if connection.has_head:
-        connection.deadline = loop.time() + upstream.timeouts.idle
-    else:
+    connection.upload_deadline = None
+    if not connection.has_head:
         _expect_answer(connection, upstream, loop)
-
-
-async def _wait_for_head(connection: UpstreamConnection, pump: asyncio.Task[None] | None) -> None:
-    """Wait for the answer to begin; a body that fails before that fails the exchange."""
-    if pump is None:
-        await connection.wait_for_head()
-        return
-    head = asyncio.create_task(connection.wait_for_head())
-    try:
-        await asyncio.wait((head, pump), return_when=asyncio.FIRST_COMPLETED)
-        if not head.done():
-            # The pump is through, or failed. An upstream that closed may yet have sent an answer.
-            error = pump.exception()
-            if isinstance(error, BodyFailure):
-                raise error
-        await head
-    finally:
-        if not head.done():
-            head.cancel()
+    elif connection.deadline < float("inf"):
+        # Somebody waits for more of the answer, which was not due before.
+        connection.deadline = loop.time() + upstream.timeouts.idle
 
 
 async def _answer(

@@ -72,11 +72,16 @@ class Upstream:
             raise UpstreamFailure(
                 Reason.UPSTREAM_UNAVAILABLE, f"no connection to {self.server}: {why}"
             ) from error
-        if connection.transport is not None:
-            sock: socket.socket | None = connection.transport.get_extra_info("socket")
-            if sock is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.is_up = True
+        transport = connection.transport
+        if transport is None or transport.is_closing():
+            # It was closed before this coroutine went on, and nobody would hear of it any more.
+            raise UpstreamFailure(
+                Reason.UPSTREAM_UNAVAILABLE, f"{self.server} closed the connection at once"
+            )
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections.add(connection)
         if self._sweep_handle is None and not self._is_closed:
             self._sweep_handle = loop.call_later(self._sweep_seconds, self._sweep)
@@ -109,8 +114,7 @@ class Upstream:
         loop = asyncio.get_running_loop()
         now = loop.time()
         for connection in tuple(self._connections):
-            if connection.deadline <= now:
-                connection.time_out()
+            connection.time_out(now)
         stale = now - _MAXIMUM_IDLE_SECONDS
         # The list is in the order of release, so what has been idle longest stands first.
         while self._idle and (self._idle[0][1] < stale or not self._idle[0][0].is_usable):
