@@ -14,7 +14,7 @@ from pathlib import Path
 
 import typer
 
-from gateway.app import StartFailure, embedded_options, run_gateway
+from gateway.app import StartFailure, run_gateway
 from gateway.cli.run import configure_logging, run_event_loop
 from gateway.settings import Address, GatewaySettings, load
 
@@ -162,6 +162,7 @@ def _place(port: int) -> Address:
 def _add_client(settings: GatewaySettings) -> str:
     """Register the demo's client and give its secret."""
     from gateway.authserver.administration import Administration
+    from gateway.authserver.options import embedded_options
 
     options = embedded_options(settings)
     assert options is not None  # noqa: S101 - for the type checker: the demo's file has one
