@@ -1,0 +1,295 @@
+"""The canonical path, held against backends that read paths in ways of their own."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from types import SimpleNamespace
+from urllib.parse import quote, unquote_to_bytes
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gateway.policy import path as path_module
+from gateway.policy.path import AmbiguousPath, canonicalize_path, split_path
+from gateway.policy.routes import Route
+from gateway.policy.table import RouteTable
+
+# Pieces that paths are attacked with, spelt in every way that some decoder takes for the same.
+_CHARACTERS = 'ab./\\;:@%?#&+~ -_Zé가\x00\n\x7f|"<{'
+_WIDE = "\uff0e\uff0f\uff3c\u2024\u2025\u2026\u2100\ufe68\uff05"  # NFKC: . / \ . .. ... a/c \ %
+
+
+def _spellings(character: str) -> st.SearchStrategy[str]:
+    """Spells a character raw, escaped in either case, or escaped twice or three times."""
+    escaped = "".join(f"%{byte:02X}" for byte in character.encode())
+    return st.sampled_from(
+        [
+            character,
+            escaped,
+            escaped.lower(),
+            escaped.replace("%", "%25"),
+            escaped.lower().replace("%", "%2525"),
+            "".join(f"%{ord(part):02x}" for part in escaped),
+        ]
+    )
+
+
+pieces = st.sampled_from(_CHARACTERS + _WIDE).flatmap(_spellings)
+odd_pieces = st.sampled_from(["..", "/../", "//", "..;", "%", "%25", "%u002f", "%zz", "%c0%af"])
+# Most pieces are harmless, so that half of the paths are accepted, with the odd one among them.
+plain_pieces = st.sampled_from(["/a", "/b.", "c/d", "%41", "%7e", "%20", "%C3%A9", "@", "2e", "2F"])
+paths = st.lists(plain_pieces | plain_pieces | plain_pieces | pieces | odd_pieces, max_size=6).map(
+    lambda found: "/" + "".join(found)
+)
+any_text = st.text(st.characters(), max_size=20)
+
+
+def accepted(path: str) -> str | None:
+    try:
+        return canonicalize_path(path)
+    except AmbiguousPath:
+        return None
+
+
+# --- What backends make of a path: each gives the segments that it acts upon. ---
+
+
+def _decode(path: str) -> str:
+    return unquote_to_bytes(path).decode("utf-8", "surrogateescape")
+
+
+def _decode_lenient_unicode(path: str) -> str:
+    return _decode(re.sub(r"%u([0-9A-Fa-f]{4})", lambda match: chr(int(match[1], 16)), path))
+
+
+def _remove_dots(path: str) -> str:
+    kept: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            kept = kept[: max(1, len(kept) - 1)]
+        elif segment != ".":
+            kept.append(segment)
+    return "/".join(kept)
+
+
+BACKENDS: dict[str, Callable[[str], str]] = {
+    "decodes once": _decode,
+    "decodes twice": lambda path: _decode(_decode(path)),
+    "decodes three times": lambda path: _decode(_decode(_decode(path))),
+    "knows %u": _decode_lenient_unicode,
+    "removes dots, then decodes": lambda path: _decode(_remove_dots(path)),
+    "decodes, then removes dots": lambda path: _remove_dots(_decode(path)),
+    "merges slashes": lambda path: re.sub(r"/+", "/", _decode(path)),
+    "merges before decoding": lambda path: _decode(re.sub(r"/+", "/", path)),
+    "takes a backslash for a slash": lambda path: _remove_dots(_decode(path).replace("\\", "/")),
+    "strips parameters": lambda path: _remove_dots(_decode(re.sub(r";[^/]*", "", path))),
+    "strips parameters after decoding": lambda path: _remove_dots(
+        re.sub(r";[^/]*", "", _decode(path))
+    ),
+    "folds compatibility slashes and dots": lambda path: _remove_dots(
+        "".join(
+            folded
+            if set(folded := unicodedata.normalize("NFKC", character)) & set("./\\")
+            else character
+            for character in _decode(path)
+        ).replace("\\", "/")
+    ),
+    "stops at NUL": lambda path: _decode(path).split("\0")[0],
+    "takes a decoded ? or # for the end": lambda path: re.split(r"[?#]", _decode(path))[0],
+    "cuts lines": lambda path: re.split(r"[\r\n]", _decode(path))[0],
+}
+
+
+def judged(canonical: str) -> list[str]:
+    """Gives the segments that the route table goes by."""
+    return split_path(canonical)
+
+
+def read_by(backend: str, path: str) -> list[str]:
+    segments = BACKENDS[backend](path).split("/")[1:]
+    return segments[:-1] if segments[-1] == "" else segments
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(path=paths)
+@example(path="/a/%2e%2E/b")
+@example(path="/a/..;/b")
+@example(path="/a/%252e%252e/b")
+@example(path="/a/%25%32%65%25%32%65/b")
+@example(path="/%EF%BC%8E%EF%BC%8E/b")
+@example(path="/a%EF%BC%8Fb")
+@example(path="/a%E2%84%80b")
+@example(path="/a%00b")
+@example(path="/a%3Fb")
+@example(path="/a%3bb")
+@example(path="/a%5C..%5Cb")
+@example(path="//b")
+@example(path="/a%0Ab")
+@example(path="/%u002e%u002e/b")
+def test_every_backend_reads_the_path_that_was_judged(backend, path):
+    """What is accepted, each plausible backend reads as the very segments that routes matched."""
+    canonical = accepted(path)
+    if canonical is not None:
+        assert read_by(backend, canonical) == judged(canonical)
+
+
+def spelt(word: str) -> st.SearchStrategy[str]:
+    return st.tuples(*map(_spellings, word)).map("".join)
+
+
+@given(
+    spelling=st.sampled_from(["/admin", "/a@b", "/x y", "/가", "/a/b", "/a|b", "/a%41b"]).flatmap(
+        spelt
+    ),
+    slash=st.sampled_from(["", "/"]),
+)
+def test_no_two_spellings_of_a_path_go_to_different_routes(spelling, slash):
+    """A path has one route in every spelling that is accepted and that a backend takes for it."""
+    table = RouteTable(
+        [
+            Route("rest", None, "/**", None, "u"),
+            *(
+                Route(path, None, path, None, "u")
+                for path in ("/admin", "/a@b", "/x%20y", "/%EA%B0%80", "/a/b", "/a%7Cb")
+            ),
+        ]
+    )
+    canonical = accepted(spelling + slash)
+    if canonical is None:
+        return
+    route = table.match(None, canonical, "GET")
+    for backend in BACKENDS:
+        meant = quote("/" + "/".join(read_by(backend, canonical)), safe="/@")
+        assert table.match(None, canonicalize_path(meant), "GET") is route
+
+
+@given(path=paths | any_text | any_text.map(lambda text: "/" + text))
+def test_the_canonical_path_is_its_own_canonical_path(path):
+    """Canonicalising twice changes nothing."""
+    canonical = accepted(path)
+    if canonical is not None:
+        assert canonicalize_path(canonical) == canonical
+
+
+@given(path=paths | any_text | any_text.map(lambda text: "/" + text))
+@example(path="/\ud800")
+@example(path="/%ED%A0%80")
+@example(path="")
+def test_nothing_but_ambiguous_path_is_ever_raised(path):
+    """Any text at all, lone surrogates too, is either a canonical ASCII path or AmbiguousPath."""
+    canonical = accepted(path)
+    if canonical is not None:
+        assert re.fullmatch(r"/(?:[A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-F]{2})*", canonical)
+
+
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12))
+def test_folding_one_by_one_finds_what_folding_the_whole_finds(text):
+    """A segment whose NFKC form holds a slash or is a dot segment is refused, marks and all."""
+    folded = unicodedata.normalize("NFKC", text)
+    if "/" in folded or "\\" in folded or folded in (".", ".."):
+        assert accepted("/" + quote(text, safe="")) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("orders", "no_leading_slash"),
+        ("", "no_leading_slash"),
+        ("/public/../admin", "dot_segment"),
+        ("/public/%2e%2e/admin", "dot_segment"),
+        ("/public/.%2E/admin", "dot_segment"),
+        ("/public/.", "dot_segment"),
+        ("/public/..%2fadmin", "encoded_slash"),
+        ("/a%2Fb", "encoded_slash"),
+        ("/a%5cb", "encoded_slash"),
+        ("/a\\b", "encoded_slash"),
+        ("//admin", "empty_segment"),
+        ("/a//b", "empty_segment"),
+        ("/a//", "empty_segment"),
+        ("//", "empty_segment"),
+        ("/public/..;/admin", "semicolon"),
+        ("/admin;x=1", "semicolon"),
+        ("/admin%3Bx=1", "encoded_reserved"),
+        ("/a%3fb", "encoded_reserved"),
+        ("/a%23b", "encoded_reserved"),
+        ("/public#/../admin", "fragment"),
+        ("/%252e%252e%252f", "double_encoding"),
+        ("/%25%32%65", "double_encoding"),
+        ("/%25u0061", "double_encoding"),
+        ("/admin%00.css", "control_character"),
+        ("/a%0d%0ab", "control_character"),
+        ("/a%7Fb", "control_character"),
+        ("/a b", "control_character"),
+        ("/a\tb", "control_character"),
+        ("/%c0%af", "non_utf8"),
+        ("/%B0%A1", "non_utf8"),
+        ("/%ED%A0%80", "non_utf8"),
+        ("/é", "non_ascii"),
+        ("/\udcc3\udca9", "non_ascii"),
+        ("/%EF%BC%8F", "encoded_slash"),
+        ("/%EF%BC%8E%EF%BC%8E", "encoded_slash"),
+        ("/%E2%80%A5", "encoded_slash"),
+        ("/%", "broken_escape"),
+        ("/%2", "broken_escape"),
+        ("/%zz", "broken_escape"),
+        ("/%u0061", "broken_escape"),
+    ],
+)
+def test_what_is_ambiguous_is_refused_by_its_kind(path, kind):
+    with pytest.raises(AmbiguousPath) as caught:
+        canonicalize_path(path)
+    assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("path", "canonical"),
+    [
+        ("/", "/"),
+        ("/%61dmin", "/admin"),
+        ("/%7Euser", "/~user"),
+        ("/a%2db%5F", "/a-b_"),
+        ("/a%20b", "/a%20b"),
+        ("/a%40b", "/a%40b"),
+        ("/a%ea%b0%80", "/a%EA%B0%80"),
+        ("/orders/", "/orders/"),
+        ("/ADMIN", "/ADMIN"),
+        ("/admin.", "/admin."),
+        ("/.well-known/x", "/.well-known/x"),
+        ("/...", "/..."),
+        ("/..a/b..", "/..a/b.."),
+        ("/a|b", "/a%7Cb"),
+        ('/"<>^`{}[]', "/%22%3C%3E%5E%60%7B%7D%5B%5D"),
+        ("/100%25", "/100%25"),
+        ("/a:b@c!$&'()*+,=", "/a:b@c!$&'()*+,="),
+    ],
+)
+def test_what_is_clear_passes_in_its_one_spelling(path, canonical):
+    assert canonicalize_path(path) == canonical
+
+
+@pytest.mark.parametrize(
+    ("path", "segments"),
+    [
+        ("/", []),
+        ("/a", ["a"]),
+        ("/a/", ["a"]),
+        ("/%40a/b%20c/", ["@a", "b c"]),
+        ("/100%25", ["100%"]),
+    ],
+)
+def test_segments_are_what_a_backend_reads(path, segments):
+    assert split_path(path) == segments
+
+
+def test_no_stranger_can_ask_for_the_sorting_of_marks(monkeypatch):
+    """Characters are folded one by one: a long run of combining marks takes no quadratic time."""
+    lengths = []
+
+    def normalize(form, text):
+        lengths.append(len(text))
+        return unicodedata.normalize(form, text)
+
+    monkeypatch.setattr(path_module, "unicodedata", SimpleNamespace(normalize=normalize))
+    assert accepted("/" + quote("\u0300\u0316" * 1000)) is not None
+    assert set(lengths) == {1}

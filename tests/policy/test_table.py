@@ -1,0 +1,322 @@
+"""The route table, held against a plain reading of the contract."""
+
+import sys
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.policy.routes import Requirement, Route
+from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge, weaker_public_routes
+
+HOSTS = [None, "a.example", "b.example"]
+WORDS = ["a", "b", "c"]
+METHODS = ["GET", "POST", "PUT"]
+
+
+def route(path, host=None, methods=None, name="", is_public=False):
+    return Route(
+        name or f"{host}{path}{sorted(methods or [])}",
+        host,
+        path,
+        None if methods is None else frozenset(methods),
+        "upstream",
+        requirement=None if is_public else Requirement(),
+    )
+
+
+# --- The contract's words, read naively ---
+
+
+def segments_of(path: str) -> list[str]:
+    """Gives the segments; a literal covers its trailing-slash form."""
+    return [segment for segment in path.split("/") if segment]
+
+
+def matches(pattern: list[str], path: list[str]) -> bool:
+    """`{name}` is one non-empty segment; `**` is all that follows, also nothing."""
+    if pattern and pattern[-1] == "**":
+        return len(path) >= len(pattern) - 1 and matches(pattern[:-1], path[: len(pattern) - 1])
+    return len(pattern) == len(path) and all(
+        wanted.startswith("{") or wanted == found
+        for wanted, found in zip(pattern, path, strict=True)
+    )
+
+
+def rank(pattern: list[str]) -> list[int]:
+    """Literal before `{name}` before a last `**`, and what ends here before what takes the rest."""
+    kinds = [2 if one == "**" else 1 if one.startswith("{") else 0 for one in pattern]
+    return kinds if 2 in kinds else [*kinds, -1]
+
+
+def naive_match(routes, host, path, method):
+    """Host first (exact before none), then the path, then the method."""
+    asked = segments_of(path)
+    for wanted_host in (host, None) if host is not None else (None,):
+        found = [
+            one
+            for one in routes
+            if one.host == wanted_host and matches(segments_of(one.path), asked)
+        ]
+        if found:
+            break
+    else:
+        return None
+    best = min(rank(segments_of(one.path)) for one in found)
+    chosen = [one for one in found if rank(segments_of(one.path)) == best]
+    for one in chosen:
+        if one.methods is not None and method in one.methods:
+            return one
+    for one in chosen:
+        if one.methods is None:
+            return one
+    return frozenset[str]().union(*(one.methods for one in chosen))
+
+
+def shape(path: str) -> list[str]:
+    return ["{}" if segment.startswith("{") else segment for segment in segments_of(path)]
+
+
+def naive_conflicts(routes):
+    """Equal rank that overlaps: the same host and shape, and a method that both name or neither."""
+    return {
+        (later, earlier)
+        for later in range(len(routes))
+        for earlier in range(later)
+        if routes[later].host == routes[earlier].host
+        and shape(routes[later].path) == shape(routes[earlier].path)
+        and (
+            routes[later].methods is routes[earlier].methods is None
+            or (routes[later].methods or set()) & (routes[earlier].methods or set())
+        )
+    }
+
+
+@st.composite
+def patterns(draw):
+    segments = draw(st.lists(st.sampled_from([*WORDS, *WORDS, "{}"]), max_size=4))
+    if draw(st.booleans()):
+        segments.append("**")
+    return "/" + "/".join(
+        f"{{p{index}}}" if segment == "{}" else segment for index, segment in enumerate(segments)
+    )
+
+
+routes_of_any_kind = st.lists(
+    st.builds(
+        route,
+        patterns(),
+        st.sampled_from(HOSTS),
+        st.none() | st.sets(st.sampled_from(METHODS), min_size=1),
+        is_public=st.booleans(),
+    ),
+    max_size=14,
+)
+requests = st.tuples(
+    st.sampled_from([*HOSTS, "c.example"]),
+    st.lists(st.sampled_from([*WORDS, "d"]), max_size=5).map(lambda found: "/" + "/".join(found)),
+    st.sampled_from(["", "/"]),
+    st.sampled_from([*METHODS, "DELETE"]),
+)
+
+
+def without_conflicts(routes):
+    """Drops the later of each two routes that overlap."""
+    dropped: set[int] = set()
+    for later, earlier in sorted(naive_conflicts(routes)):
+        if earlier not in dropped:
+            dropped.add(later)
+    return [one for index, one in enumerate(routes) if index not in dropped]
+
+
+@given(routes=routes_of_any_kind, asked=st.lists(requests, min_size=1, max_size=12))
+def test_the_table_finds_what_the_contract_says(routes, asked):
+    """For any routes and requests: the route, the methods of a 405, or none, as read naively."""
+    routes = without_conflicts(routes)
+    table = RouteTable(routes)
+    for host, path, slash, method in asked:
+        spelt = path if path == "/" else path + slash
+        assert table.match(host, spelt, method) == naive_match(routes, host, path, method)
+
+
+@given(routes=routes_of_any_kind)
+def test_routes_of_equal_rank_that_overlap_are_an_error(routes):
+    """Every route that overlaps an earlier one is named, and only true overlaps are."""
+    expected = naive_conflicts(routes)
+    if not expected:
+        assert RouteTable(routes).routes == tuple(routes)
+        return
+    with pytest.raises(RouteConflict) as caught:
+        RouteTable(routes)
+    assert set(caught.value.conflicts) <= expected
+    assert {later for later, _ in caught.value.conflicts} == {later for later, _ in expected}
+
+
+def naive_covers(wide: list[str], narrow: list[str]) -> bool:
+    """All that the narrow pattern matches, the wide one matches, too."""
+    for position, segment in enumerate(wide):
+        if segment == "**":
+            return True
+        if position >= len(narrow) or narrow[position] == "**":
+            return False
+        if segment != "{}" and segment != narrow[position]:
+            return False
+    return len(wide) == len(narrow)
+
+
+@given(routes=routes_of_any_kind)
+def test_public_routes_that_cover_a_guarded_one_are_found(routes):
+    """Exactly the public patterns that cover a guarded one, on its host or any, and rank below."""
+    assert weaker_public_routes(routes) == [
+        (guarded, public)
+        for guarded, one in enumerate(routes)
+        for public, other in enumerate(routes)
+        if not one.is_public
+        and other.is_public
+        and other.host in (None, one.host)
+        and shape(other.path) != shape(one.path)
+        and naive_covers(shape(other.path), shape(one.path))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "path", "method", "expected"),
+    [
+        ("api.example", "/orders/7", "GET", "host"),
+        ("api.example", "/elsewhere", "GET", "rest"),
+        (None, "/orders/7", "GET", "any"),
+        ("other.example", "/orders/7", "GET", "any"),
+        ("other.example", "/orders/new", "POST", "new"),
+        ("other.example", "/orders/new", "GET", frozenset({"POST"})),
+        ("other.example", "/orders/new/", "POST", "new"),
+        ("other.example", "/john", "GET", "john"),
+        ("other.example", "/johnathan", "GET", "rest"),
+        ("other.example", "/JOHN", "GET", "rest"),
+        ("other.example", "/john./x", "GET", "rest"),
+    ],
+)
+def test_the_path_is_chosen_before_the_method_and_the_host_before_both(
+    host, path, method, expected
+):
+    """A method that the chosen path lacks is 405, never a fall to a less specific path."""
+    table = RouteTable(
+        [
+            route("/orders/**", host="api.example", name="host"),
+            route("/orders/{id}", name="any"),
+            route("/orders/new", methods=["POST"], name="new"),
+            route("/john/**", name="john"),
+            route("/**", name="rest"),
+        ]
+    )
+    found = table.match(host, path, method)
+    assert (found.name if isinstance(found, Route) else found) == expected
+
+
+def test_escapes_that_stay_match_what_they_stand_for():
+    """`/%40me` and `/@me` are one path to a backend, so one route has both."""
+    table = RouteTable([route("/@me", name="me"), route("/**", name="rest")])
+    assert table.match(None, "/%40me", "GET").name == "me"
+
+
+def test_routes_of_a_path_gives_those_of_every_method():
+    table = RouteTable(
+        [
+            route("/a", methods=["GET", "HEAD"], name="read"),
+            route("/a", methods=["POST"], name="write"),
+            route("/a", name="others"),
+            route("/**", name="rest"),
+        ]
+    )
+    assert {one.name for one in table.routes_of_path(None, "/a/")} == {"read", "write", "others"}
+    assert table.hosts == frozenset()
+    assert RouteTable([]).routes_of_path("h", "/") == []
+
+
+# --- The cost of looking up, and of compiling ---
+
+
+def count_instructions(function, *arguments) -> int:
+    """Counts the interpreter's instructions: the same on every machine."""
+    count = 0
+
+    def trace(frame, event, _):
+        nonlocal count
+        frame.f_trace_opcodes = True
+        count += event == "opcode"
+        return trace
+
+    previous = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function(*arguments)
+    finally:
+        sys.settrace(previous)
+    return count
+
+
+def mixed_routes(count: int) -> list[Route]:
+    """Makes routes of every kind, also on hosts of their own, and all under common prefixes."""
+    kinds = [
+        lambda i: route(f"/service{i}/**", name=f"r{i}"),
+        lambda i: route(f"/service{i}/{{id}}/x", methods=["GET"], name=f"r{i}"),
+        lambda i: route(f"/api/{{version}}/thing{i}/{{id}}", name=f"r{i}"),
+        lambda i: route(f"/page{i}", host=f"h{i // 8 % 600}.example", name=f"r{i}"),
+        lambda i: route(f"/page{i}/{{x}}/**", host=f"h{i // 8 % 600}.example", name=f"r{i}"),
+        lambda i: route(f"/api/v1/thing{i}/latest", name=f"r{i}", is_public=True),
+        # Next to thousands of literals, a parameter bears a few dozen routes, as it does in life.
+        lambda i: route(f"/{{tenant}}/users/r{i}" if i < 300 else f"/area{i}", name=f"r{i}"),
+        lambda i: route(f"/api/{{version}}/thing{i}/**", methods=["PUT"], name=f"r{i}"),
+    ]
+    return [kinds[index % len(kinds)](index) for index in range(count)]
+
+
+def test_looking_up_takes_work_by_the_segments_not_by_the_routes():
+    """As many instructions among eight thousand routes as among sixteen."""
+    few, many = RouteTable(mixed_routes(16)), RouteTable(mixed_routes(8000))
+    for host, path in [
+        (None, "/api/v1/thing2/7"),
+        (None, "/service0/a/b"),
+        ("h0.example", "/page3"),
+        ("h0.example", "/service1/9/x"),
+        ("h0.example", "/no/such/path/anywhere"),
+    ]:
+        found = few.match(host, path, "GET")
+        assert many.match(host, path, "GET") == found
+        assert count_instructions(many.match, host, path, "GET") == count_instructions(
+            few.match, host, path, "GET"
+        )
+
+
+def test_looking_up_takes_work_in_proportion_to_the_segments():
+    """Each further segment costs the same, also where patterns have to be told apart."""
+    crossing = [
+        route("/" + "/".join("a" if one == own else f"{{p{one}}}" for one in range(10)) + "/**")
+        for own in range(10)
+    ]
+    table = RouteTable(crossing)
+    costs = [count_instructions(table.match, None, "/a" * depth, "GET") for depth in range(2, 10)]
+    assert len({later - earlier for earlier, later in pairwise(costs)}) == 1
+
+
+def test_ten_thousand_routes_compile_and_are_linted_within_reason():
+    """In a second or two on a slow machine; joined hosts or pairs of routes would take minutes."""
+    routes = mixed_routes(10_000)
+    started = time.process_time()
+    table = RouteTable(routes)
+    weaker_public_routes(routes)
+    assert time.process_time() - started < 10
+    assert table.match("h1.example", "/page11", "GET").name == "r11"
+
+
+def test_routes_that_are_too_intertwined_are_refused_before_memory_is_gone():
+    """Patterns whose automaton doubles with each segment raise TableTooLarge, and soon."""
+    routes = [
+        route("/" + "/".join("a" if one == own else f"{{p{one}}}" for one in range(40)))
+        for own in range(40)
+    ]
+    started = time.process_time()
+    with pytest.raises(TableTooLarge):
+        RouteTable(routes)
+    assert time.process_time() - started < 10
