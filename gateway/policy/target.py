@@ -17,13 +17,11 @@ def split_target(target: str, host: str | None) -> tuple[str, str]:
         scheme, separator, rest = target.partition("://")
         if not separator or scheme.lower() not in ("http", "https"):
             raise MalformedTarget("the target is neither a path nor an http URL")
-        authority, slash, tail = rest.partition("/")
-        if "?" in authority:
-            authority, _, query = authority.partition("?")
-            tail, slash = f"?{query}", "/"
-        if host is None or normalize_host(authority) != host:
+        # An authority ends at the path or, where there is none, at the query (RFC 3986, 3.2).
+        end = min((rest.find(mark) for mark in "/?" if mark in rest), default=len(rest))
+        if host is None or normalize_host(rest[:end]) != host:
             raise MalformedTarget("the target names another host than the Host header")
-        target = f"/{tail}" if slash else "/"
+        target = rest[end:] if rest.startswith("/", end) else f"/{rest[end:]}"
     path, mark, query = target.partition("?")
     # In the path it is the canonicaliser's to refuse.
     if "#" in query:
