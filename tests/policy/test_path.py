@@ -87,14 +87,6 @@ BACKENDS: dict[str, Callable[[str], str]] = {
     "strips parameters after decoding": lambda path: _remove_dots(
         re.sub(r";[^/]*", "", _decode(path))
     ),
-    "folds compatibility slashes and dots": lambda path: _remove_dots(
-        "".join(
-            folded
-            if set(folded := unicodedata.normalize("NFKC", character)) & set("./\\")
-            else character
-            for character in _decode(path)
-        ).replace("\\", "/")
-    ),
     "stops at NUL": lambda path: _decode(path).split("\0")[0],
     "takes a decoded ? or # for the end": lambda path: re.split(r"[?#]", _decode(path))[0],
     "cuts lines": lambda path: re.split(r"[\r\n]", _decode(path))[0],
@@ -132,6 +124,22 @@ def test_every_backend_reads_the_path_that_was_judged(backend, path):
     canonical = accepted(path)
     if canonical is not None:
         assert read_by(backend, canonical) == judged(canonical)
+
+
+@given(path=paths)
+@example(path="/%EF%BC%8E%EF%BC%8E/b")
+@example(path="/a/.%E2%80%A4/b")
+@example(path="/a%EF%BC%8Fb")
+@example(path="/a%E2%84%80b")
+@example(path="/%E2%80%A5/b")
+@example(path="/a%EF%BC%BCb")
+def test_a_backend_that_folds_characters_meets_no_slash_and_no_dot_segment(path):
+    """A full-width slash or dot gives it no other segments than those judged, folded each."""
+    canonical = accepted(path)
+    if canonical is not None:
+        folded = unicodedata.normalize("NFKC", _decode(canonical)).replace("\\", "/")
+        read = _remove_dots(folded).rstrip("/").split("/")[1:]
+        assert read == [unicodedata.normalize("NFKC", segment) for segment in judged(canonical)]
 
 
 def spelt(word: str) -> st.SearchStrategy[str]:
