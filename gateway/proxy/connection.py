@@ -150,6 +150,9 @@ class UpstreamConnection(asyncio.Protocol):
             if self._failure is not None:
                 raise self._failure
             await self._wait()
+        if self._failure is not None:
+            # It broke right behind the head, of which the client has seen nothing yet.
+            raise self._failure
 
     async def read(self) -> bytes:
         """Give what has arrived of the body, waiting for some; b"" at its end.
@@ -376,11 +379,13 @@ class UpstreamConnection(asyncio.Protocol):
         length: int | None = None
         for name, value in self.headers:
             if len(name) == 14 and name.lower() == b"content-length":
-                if length is not None or not value.isdigit():
+                # The parser leaves blanks behind a value, which are no part of it.
+                digits = value.rstrip(b" \t")
+                if length is not None or not digits.isdigit():
                     raise _Malformed("its Content-Length is malformed")
-                length = int(value)
+                length = int(digits)
             elif len(name) == 17 and name.lower() == b"transfer-encoding":
-                if self.is_chunked or value.lower() != b"chunked":
+                if self.is_chunked or value.rstrip(b" \t").lower() != b"chunked":
                     raise _Malformed("its Transfer-Encoding is not exactly `chunked`")
                 self.is_chunked = True
         if self.is_chunked and length is not None:
