@@ -40,7 +40,8 @@ class CachedIntrospector:
         """
         key = cache_key(self._prefix, token)
         task = self._questions.get(key)
-        if task is None:
+        # One that has its answer is not joined: a revocation may have come since.
+        if task is None or task.done():
             self._lookups.count("miss")
             task = asyncio.create_task(self._ask(token, self._cache.depart(key)))
             task.add_done_callback(lambda done: self._settle(key, done))
@@ -62,7 +63,8 @@ class CachedIntrospector:
             self._metrics.introspection_duration.observe(self.name, time.perf_counter() - started)
 
     def _settle(self, key: bytes, task: asyncio.Task[Answer]) -> None:
-        del self._questions[key]
+        if self._questions.get(key) is task:
+            del self._questions[key]
         if not task.cancelled():
             # Read it, so that nobody is warned of an error that no waiter was left to see.
             task.exception()

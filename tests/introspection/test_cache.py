@@ -1,0 +1,229 @@
+"""What is remembered of introspection answers, and for how long."""
+
+import math
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.introspection.cache import IntrospectionCache, cache_key
+from gateway.policy.interfaces import Revocation
+from gateway.policy.rejection import Reason
+from gateway.policy.token import Inactive, Token
+from gateway.policy.tokenformat import token_hash
+from tests.introspection.conftest import Clock, token
+
+LOCAL = IntrospectionCache.source_prefix("local")
+OTHER = IntrospectionCache.source_prefix("other")
+
+
+def keep(cache, text, verdict, prefix=LOCAL):
+    return cache.land(cache.depart(cache_key(prefix, text)), verdict)
+
+
+def get(cache, text, prefix=LOCAL):
+    answer = cache.get(cache_key(prefix, text))
+    return answer and answer.verdict
+
+
+def revoke_token(cache, text, server="local"):
+    cache.revoke(Revocation(server, "token", token_hash(text).hex()))
+
+
+def revoke_client(cache, client_id, server="local"):
+    cache.revoke(Revocation(server, "client", client_id))
+
+
+def test_an_answer_is_remembered_for_its_lifetime_and_no_longer(cache, monotonic):
+    keep(cache, "t", token())
+    monotonic.now += 59.9
+    assert get(cache, "t") == token()
+    monotonic.now += 0.1
+    assert get(cache, "t") is None
+    assert cache.count_entries() == 0, "what is stale is given up"
+
+
+def test_a_refusal_is_remembered_for_its_own_lifetime(cache, monotonic):
+    keep(cache, "t", Inactive())
+    monotonic.now += 4.9
+    assert get(cache, "t") == Inactive()
+    monotonic.now += 0.1
+    assert get(cache, "t") is None
+
+
+@given(left=st.integers(-9, 99), max_lifetime=st.integers(1, 99), passed=st.integers(0, 99))
+def test_no_answer_outlives_its_token(left, max_lifetime, passed):
+    """Whatever the lifetimes: it is remembered until the earlier of both, exactly."""
+    monotonic, wall_clock = Clock(7.0), Clock(5000.0)
+    cache = IntrospectionCache(
+        max_lifetime=max_lifetime,
+        negative_lifetime=5,
+        max_entries=10,
+        monotonic=monotonic,
+        wall_clock=wall_clock,
+    )
+    verdict = token(expires_at=wall_clock.now + left)
+    assert keep(cache, "t", verdict).verdict == verdict
+    monotonic.now += passed
+    if passed >= left or passed >= max_lifetime:
+        assert get(cache, "t") is None
+    else:
+        assert get(cache, "t") == verdict
+
+
+def test_the_lifetime_goes_by_the_monotonic_clock(cache, monotonic, wall_clock):
+    """Setting the machine's clock back does not make an answer live longer."""
+    keep(cache, "t", token(expires_at=wall_clock.now + 30))
+    wall_clock.now -= 10_000
+    monotonic.now += 30
+    assert get(cache, "t") is None
+
+
+def test_a_token_that_never_expires_is_remembered_for_the_longest_lifetime(cache, monotonic):
+    keep(cache, "t", token(expires_at=None))
+    monotonic.now += 60
+    assert get(cache, "t") is None
+
+
+def test_random_tokens_cannot_push_good_ones_out(cache):
+    """Refusals live in a bounded cache of their own."""
+    for number in range(100):
+        keep(cache, f"good{number}", token())
+    for number in range(1000):
+        keep(cache, f"random{number}", Inactive())
+    assert all(get(cache, f"good{number}") for number in range(100))
+    assert cache.count_entries() == 200
+
+
+def test_refusals_are_bounded_also_where_good_tokens_may_be_many():
+    cache = IntrospectionCache(max_lifetime=60, negative_lifetime=5, max_entries=10_000_000)
+    for _ in range(10_500):
+        cache.land(cache.depart(secrets.token_bytes(40)), Inactive())
+    assert cache.count_entries() == 10_000
+
+
+def test_of_too_many_good_tokens_the_longest_unused_goes(cache):
+    for number in range(100):
+        keep(cache, f"good{number}", token())
+    assert get(cache, "good0")
+    keep(cache, "one-more", token())
+    assert get(cache, "good0")
+    assert get(cache, "good1") is None
+
+
+def test_the_same_token_at_two_servers_never_mixes(cache):
+    """What one server vouches for, another may refuse."""
+    keep(cache, "t", token("here"), LOCAL)
+    assert get(cache, "t", OTHER) is None
+    keep(cache, "t", Inactive(), OTHER)
+    assert get(cache, "t", LOCAL) == token("here")
+    assert get(cache, "t", OTHER) == Inactive()
+
+
+def test_no_key_holds_a_token():
+    """Tokens are named by their hash."""
+    assert b"secret" not in cache_key(LOCAL, "secret-token")
+    assert cache_key(LOCAL, "a") != cache_key(LOCAL, "b")
+
+
+def test_a_new_answer_takes_the_place_of_the_old(cache):
+    """Yes after no, and no after yes: never both."""
+    keep(cache, "t", Inactive())
+    keep(cache, "t", token())
+    assert get(cache, "t") == token()
+    keep(cache, "t", Inactive(Reason.EXPIRED_TOKEN))
+    assert get(cache, "t") == Inactive(Reason.EXPIRED_TOKEN)
+    assert cache.count_entries() == 1
+
+
+def test_the_identity_is_made_once(cache):
+    answer = keep(cache, "t", token("app"))
+    assert (b"X-Auth-Client-Id", b"app") in answer.identity
+    assert keep(cache, "u", Inactive()).identity == ()
+
+
+@pytest.mark.parametrize("expires_at", [math.inf, 1e300])
+def test_an_expiry_at_the_end_of_time_is_bounded_too(cache, monotonic, expires_at):
+    keep(cache, "t", token(expires_at=expires_at))
+    monotonic.now += 60
+    assert get(cache, "t") is None
+
+
+# --- Revocations ---
+
+
+def test_a_revoked_token_is_refused_from_memory_at_once(cache):
+    keep(cache, "t", token())
+    keep(cache, "u", token())
+    revoke_token(cache, "t")
+    assert get(cache, "t") == Inactive(Reason.REVOKED_TOKEN)
+    assert get(cache, "u") == token()
+
+
+def test_a_revoked_client_takes_all_its_tokens_along_and_no_others(cache):
+    keep(cache, "t1", token("app"))
+    keep(cache, "t2", token("app"))
+    keep(cache, "u", token("application"))
+    keep(cache, "n", token(None))
+    revoke_client(cache, "app")
+    assert get(cache, "t1") is None
+    assert get(cache, "t2") is None
+    assert get(cache, "u")
+    assert get(cache, "n")
+
+
+def test_a_revocation_at_one_server_leaves_another_alone(cache):
+    keep(cache, "t", token("app"), OTHER)
+    flight = cache.depart(cache_key(OTHER, "v"))
+    revoke_token(cache, "t", "local")
+    revoke_client(cache, "app", "local")
+    assert get(cache, "t", OTHER) == token("app")
+    assert cache.land(flight, token("app")).verdict == token("app")
+
+
+@pytest.mark.parametrize(
+    "revoke",
+    [lambda cache: revoke_token(cache, "t"), lambda cache: revoke_client(cache, "app")],
+    ids=["token", "client"],
+)
+def test_an_answer_that_a_revocation_overtook_is_neither_used_nor_kept(cache, revoke):
+    """The question left before the revocation, the answer knows nothing of it."""
+    flight = cache.depart(cache_key(LOCAL, "t"))
+    revoke(cache)
+    assert cache.land(flight, token("app")).verdict == Inactive(Reason.REVOKED_TOKEN)
+    assert not isinstance(get(cache, "t"), Token)
+
+
+def test_only_flights_that_a_revocation_concerns_are_overtaken(cache):
+    """Other tokens and other clients that are being asked about stay welcome."""
+    other_token = cache.depart(cache_key(LOCAL, "u"))
+    other_client = cache.depart(cache_key(LOCAL, "v"))
+    revoke_token(cache, "t")
+    revoke_client(cache, "app")
+    assert cache.land(other_token, token("another")).verdict == token("another")
+    assert cache.land(other_client, token(None)).verdict == token(None)
+
+
+def test_a_question_that_leaves_after_the_revocation_is_believed(cache):
+    """It sees what has been committed: a client that was added anew is a new client."""
+    revoke_client(cache, "app")
+    assert keep(cache, "t", token("app")).verdict == token("app")
+
+
+def test_several_revocations_on_the_way_all_count(cache):
+    """Two clients, two questions about one token: each is held against all of them."""
+    flights = [cache.depart(cache_key(LOCAL, "t")) for _ in range(2)]
+    revoke_client(cache, "one")
+    revoke_client(cache, "two")
+    for flight, client_id in zip(flights, ("one", "two"), strict=True):
+        assert cache.land(flight, token(client_id)).verdict == Inactive(Reason.REVOKED_TOKEN)
+
+
+def test_questions_that_have_come_back_are_not_remembered(cache):
+    """Neither those that landed nor those that failed, which may do so twice."""
+    landed, failed = (cache.depart(cache_key(LOCAL, text)) for text in "ab")
+    cache.land(landed, token())
+    cache.abandon(failed)
+    cache.abandon(failed)
+    assert not cache._flights

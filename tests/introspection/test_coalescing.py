@@ -1,0 +1,207 @@
+"""One question for many callers."""
+
+import asyncio
+import gc
+
+import pytest
+
+from gateway.introspection.cache import IntrospectionCache
+from gateway.introspection.coalescing import CachedIntrospector
+from gateway.policy.interfaces import AuthorizationServerUnavailable, Revocation
+from gateway.policy.rejection import Reason
+from gateway.policy.token import Inactive
+from gateway.policy.tokenformat import token_hash
+from gateway.telemetry.metrics import Metrics
+from tests.introspection.conftest import HeldServer, token
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+@pytest.fixture
+def server():
+    return HeldServer()
+
+
+@pytest.fixture
+def asker(server, cache, metrics):
+    return CachedIntrospector("local", server, cache, metrics)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left_unsaid():
+    """No task's exception is lost, and nothing else reaches the loop's handler."""
+    said = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    yield
+    for _ in range(3):
+        gc.collect()
+        await asyncio.sleep(0)
+    assert said == []
+
+
+async def start(asker, text="t", times=1):
+    """Starts callers and lets them come as far as the question."""
+    callers = [asyncio.create_task(asker.ask(text)) for _ in range(times)]
+    await settle()
+    return callers
+
+
+async def settle():
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def lookups(metrics):
+    return {labels[0]: count for labels, count in metrics.cache_lookups.values.items() if count}
+
+
+def asked(metrics):
+    return {labels: count for labels, count in metrics.introspections.values.items() if count}
+
+
+async def test_five_hundred_callers_ask_one_question(asker, server, metrics):
+    callers = await start(asker, times=500)
+    assert server.questions == ["t"]
+    server.answers[0].set_result(token())
+    answers = await asyncio.gather(*callers)
+    assert {id(answer) for answer in answers} == {id(answers[0])}
+    assert answers[0].verdict == token()
+    assert lookups(metrics) == {"miss": 1, "coalesced": 499}
+    assert asked(metrics) == {("local", "active"): 1}
+
+
+async def test_a_caller_that_goes_away_takes_nobodys_answer_along(asker, server):
+    """Not even the first, who asked for all."""
+    first, *others = await start(asker, times=5)
+    first.cancel()
+    others.pop().cancel()
+    await settle()
+    server.answers[0].set_result(token())
+    assert [answer.verdict for answer in await asyncio.gather(*others)] == [token()] * 3
+    assert first.cancelled()
+    assert server.questions == ["t"]
+
+
+async def test_an_answer_nobody_waits_for_is_remembered_all_the_same(asker, server):
+    [caller] = await start(asker)
+    caller.cancel()
+    server.answers[0].set_result(token())
+    await settle()
+    assert asker.remembered("t").verdict == token()
+
+
+async def test_an_outage_reaches_every_caller_and_is_not_remembered(asker, server, metrics, cache):
+    callers = await start(asker, times=20)
+    server.answers[0].set_exception(AuthorizationServerUnavailable("down"))
+    found = await asyncio.gather(*callers, return_exceptions=True)
+    assert {type(one) for one in found} == {AuthorizationServerUnavailable}
+    assert asker.remembered("t") is None
+    assert cache.count_entries() == 0
+    assert asked(metrics) == {("local", "error"): 1}
+    [again] = await start(asker)
+    server.answers[1].set_result(token())
+    assert (await again).verdict == token()
+
+
+async def test_an_outage_that_nobody_waits_for_is_no_alarm(asker, server):
+    """Its exception is taken note of; see the fixture."""
+    [caller] = await start(asker)
+    caller.cancel()
+    await settle()
+    server.answers[0].set_exception(AuthorizationServerUnavailable("down"))
+    await settle()
+    assert not asker._questions
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a fault in the gateway"), ValueError("odd")])
+async def test_a_fault_counts_as_an_error_and_leaves_nothing_behind(
+    asker, server, metrics, cache, error
+):
+    """Whatever is raised: the callers are refused, and the next one asks anew."""
+    callers = await start(asker, times=2)
+    server.answers[0].set_exception(error)
+    assert await asyncio.gather(*callers, return_exceptions=True) == [error, error]
+    assert asked(metrics) == {("local", "error"): 1}
+    assert not cache._flights
+    assert not asker._questions
+
+
+async def test_a_question_is_shared_between_equals_only(cache, metrics):
+    """The same token at another server, or another token, is another question."""
+    servers = {name: HeldServer() for name in ("local", "other")}
+    askers = {
+        name: CachedIntrospector(name, server, cache, metrics) for name, server in servers.items()
+    }
+    callers = [
+        (await start(askers["local"], "t"))[0],
+        (await start(askers["other"], "t"))[0],
+        (await start(askers["local"], "u"))[0],
+    ]
+    assert servers["local"].questions == ["t", "u"]
+    assert servers["other"].questions == ["t"]
+    servers["local"].answers[0].set_result(token("here"))
+    servers["other"].answers[0].set_result(Inactive())
+    servers["local"].answers[1].set_result(token("there"))
+    verdicts = [answer.verdict for answer in await asyncio.gather(*callers)]
+    assert verdicts == [token("here"), Inactive(), token("there")]
+    assert askers["other"].remembered("t").verdict == Inactive()
+
+
+@pytest.mark.parametrize(
+    "revocation",
+    [
+        Revocation("local", "token", token_hash("t").hex()),
+        Revocation("local", "client", "app"),
+    ],
+    ids=["token", "client"],
+)
+async def test_a_revocation_overtakes_the_answer_for_every_caller(asker, server, cache, revocation):
+    """Those who wait, and those who join after the revocation; and nothing of it is remembered."""
+    before = await start(asker, times=3)
+    cache.revoke(revocation)
+    after = await start(asker, times=3)
+    server.answers[0].set_result(token("app"))
+    verdicts = {answer.verdict for answer in await asyncio.gather(*before, *after)}
+    assert verdicts == {Inactive(Reason.REVOKED_TOKEN)}
+    remembered = asker.remembered("t")
+    assert remembered is None or remembered.verdict == Inactive(Reason.REVOKED_TOKEN)
+    assert server.questions == ["t"]
+
+
+async def test_a_call_in_flight_is_not_joined_once_it_has_its_answer(server, metrics):
+    """Between the answer and its delivery a revocation may come: who asks then, asks anew."""
+    cache = IntrospectionCache(max_lifetime=60, negative_lifetime=1e-9, max_entries=10)
+    asker = CachedIntrospector("local", server, cache, metrics)
+    go_on = asyncio.get_running_loop().create_future()
+
+    async def revoke_and_ask():
+        await go_on
+        cache.revoke(Revocation("local", "client", "app"))
+        return await asker.ask("t")
+
+    [early] = await start(asker)
+    late = asyncio.create_task(revoke_and_ask())
+    await settle()
+    # In one turn of the loop: the question ends, then the revocation comes, then the caller.
+    server.answers[0].set_result(token("app"))
+    go_on.set_result(None)
+    await settle()
+    assert (await early).verdict == token("app"), "it began before the revocation"
+    assert len(server.questions) == 2
+    server.answers[1].set_result(Inactive())
+    assert (await late).verdict == Inactive()
+    assert not asker._questions
+
+
+async def test_remembered_counts_what_it_finds(asker, server, metrics):
+    assert asker.remembered("t") is None
+    for text, verdict in (("t", token()), ("u", Inactive())):
+        [caller] = await start(asker, text)
+        server.answers[-1].set_result(verdict)
+        await caller
+        assert asker.remembered(text).verdict == verdict
+    assert lookups(metrics) == {"miss": 2, "hit": 1, "negative_hit": 1}
+    assert asked(metrics) == {("local", "active"): 1, ("local", "inactive"): 1}
