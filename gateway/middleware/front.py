@@ -22,7 +22,7 @@ from gateway.policy.rejection import Reason
 log = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 5.0
-_DRAIN_STEP_SECONDS = 0.02
+_DRAIN_STEP_SECONDS = 0.05
 
 
 class Sent(web.StreamResponse):
@@ -164,10 +164,12 @@ class FrontServer(web.Server):
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
+        step = 0.001
         while self._connections and loop.time() < end:
             for connection in self.connections:
                 cast(FrontProtocol, connection).close_if_idle()
-            await asyncio.sleep(_DRAIN_STEP_SECONDS)
+            await asyncio.sleep(step)
+            step = min(2 * step, _DRAIN_STEP_SECONDS)
         for transport in tuple(self._connections.values()):
             transport.abort()
         # A last step: those who were cut off record it.

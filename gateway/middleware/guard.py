@@ -73,6 +73,8 @@ class Guard:
             query = self._read_target(exchange)
             length = self._read_framing(exchange)
         except Malformed as error:
+            # Who cannot be understood in one thing may mean anything with what follows.
+            exchange.keep_alive = False
             await self._refuse(exchange, Rejection(error.reason, detail=error.detail))
             return
         if self._resource.is_asked_for(exchange.path):
@@ -141,9 +143,11 @@ class Guard:
     def _judge_body(self, exchange: Exchange, length: int | None) -> Rejection | None:
         if length is not None and length > self._limits.body_bytes:
             return Rejection(Reason.BODY_TOO_LARGE, detail=f"{length} bytes announced")
-        expectation = exchange.request.headers.get("Expect")
-        if expectation is not None and expectation.lower() != "100-continue":
-            return Rejection(Reason.EXPECTATION_FAILED)
+        headers = exchange.request.headers
+        if "Expect" in headers:
+            expectations = headers.getall("Expect")
+            if any(one.lower() != "100-continue" for one in expectations):
+                return Rejection(Reason.EXPECTATION_FAILED)
         return None
 
     async def _forward(

@@ -12,14 +12,13 @@ import os
 import re
 import struct
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, cast
 
 import pytest
-import uvloop
 import yaml
 
 import gateway.app
@@ -31,8 +30,8 @@ from gateway.settings import Address, load
 
 # Longer than anything here takes on a busy machine: reaching it is a failure.
 PATIENCE = 10.0
-# How much a fast side offers while the slow one reads nothing, and how much of it may be on its way:
-# the buffers of the system, up to some MiB for each of two connections, and little of the gateway's.
+# How much a fast side offers while the slow one reads nothing, and how much of it may be on its
+# way: the buffers of the system, some MiB for each of two connections, and little of the gateway's.
 MUCH = 48 * 1024 * 1024
 BOUND = 24 * 1024 * 1024
 
@@ -393,11 +392,6 @@ class Stage:
         if self._log_descriptor >= 0:
             os.close(self._log_descriptor)
             self._log_descriptor = -1
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The event loop that ships, and asyncio's own; for a conftest to import."""
-    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture

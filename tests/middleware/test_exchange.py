@@ -1,0 +1,111 @@
+"""Bodies of clients: bounded in length and in their pauses."""
+
+import asyncio
+
+import pytest
+
+from tests.proxy.stage import OK, Stage
+
+CHUNKED = b"POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+SIZED = b"POST /public/a HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n"
+
+
+async def test_chunked_body_that_grows_too_long_is_a_413_on_the_way(stage: Stage) -> None:
+    """The service sees no complete request, and what is still to come is not parsed."""
+    await stage.open(limits={"body": "1KiB"})
+    client = await stage.client(CHUNKED + b"400\r\n%b\r\n" % (b"x" * 1024))
+    service = await stage.accept()
+    await service.until(b"x\r\n")
+    client.send(b"1\r\nx\r\n")
+    refusal = await client.answer()
+    assert (refusal.status, refusal.reason) == (413, "body_too_large")
+    assert refusal.fields["connection"] == "close"
+    client.send(b"0\r\n\r\nGET /public/evil HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert await client.rest_until_broken() == b""
+    await service.rest_until_broken()
+    assert b"0\r\n\r\n" not in service.received
+    await stage.close()
+    assert stage.service.is_untouched
+
+
+async def test_chunked_body_that_is_too_long_at_once_reaches_nobody(stage: Stage) -> None:
+    await stage.open(limits={"body": "1KiB"})
+    refusal = await stage.ask(CHUNKED + b"401\r\n%b\r\n0\r\n\r\n" % (b"x" * 1025))
+    assert refusal.reason == "body_too_large"
+    await stage.close()
+    assert stage.service.is_untouched
+    assert stage.series("gateway_upstream_requests_total") == {}
+
+
+async def test_body_of_exactly_the_limit_passes(stage: Stage) -> None:
+    await stage.open(limits={"body": "1KiB"})
+    client = await stage.client(CHUNKED + b"400\r\n%b\r\n0\r\n\r\n" % (b"x" * 1024))
+    service = await stage.accept()
+    await service.until(b"0\r\n\r\n")
+    service.send(OK)
+    assert (await client.answer()).status == 200
+
+
+@pytest.mark.parametrize("request_bytes", [SIZED + b"01234", CHUNKED + b"5\r\n01234\r\n"])
+async def test_body_that_stalls_is_a_408(stage: Stage, request_bytes: bytes) -> None:
+    await stage.open(timeouts={"body": "50ms"})
+    client = await stage.client(request_bytes)
+    service = await stage.accept()
+    refusal = await client.answer()
+    assert (refusal.status, refusal.reason) == (408, "request_timeout")
+    assert refusal.fields["connection"] == "close"
+    await service.rest_until_broken()
+    assert service.received.endswith((b"01234", b"01234\r\n"))
+
+
+async def test_body_without_long_pauses_may_take_its_time(stage: Stage) -> None:
+    await stage.open(timeouts={"body": "300ms"})
+    client = await stage.client(SIZED)
+    service = await stage.accept()
+    await service.head()
+    for _ in range(10):
+        await asyncio.sleep(0.05)
+        client.send(b"x")
+    assert await service.exactly(10) == b"x" * 10
+    service.send(OK)
+    assert (await client.answer()).status == 200
+
+
+async def test_slow_service_is_no_pause_of_the_client(stage: Stage) -> None:
+    await stage.open(timeouts={"body": "50ms"})
+    client = await stage.client(SIZED + b"0123456789")
+    service = await stage.accept()
+    await service.exactly(len(SIZED))
+    await asyncio.sleep(0.2)
+    service.send(OK)
+    assert (await client.answer()).status == 200
+
+
+async def test_announced_length_allocates_nothing(stage: Stage) -> None:
+    await stage.open(limits={"body": "1024GiB"})
+    client = await stage.client(SIZED.replace(b"10", b"999999999999"))
+    service = await stage.accept()
+    assert b"Content-Length: 999999999999\r\n" in await service.head()
+    client.close()
+    assert await service.rest_until_broken() == b""
+
+
+async def test_hundreds_of_thousands_of_tiny_chunks_arrive(stage: Stage) -> None:
+    await stage.open()
+    client = await stage.client(CHUNKED)
+    service = await stage.accept()
+    await service.head()
+    count = 200_000
+
+    async def send() -> None:
+        for _ in range(count // 1000):
+            await client.flush(b"1\r\nx\r\n" * 1000)
+        client.send(b"0\r\n\r\n")
+
+    sending = asyncio.create_task(send())
+    while not service.received.endswith(b"\r\n0\r\n\r\n"):
+        assert await service.some()
+    assert service.received.count(b"x") == count
+    await sending
+    service.send(OK)
+    assert (await client.answer()).status == 200
