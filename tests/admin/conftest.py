@@ -1,0 +1,32 @@
+"""The admin application on a listener of its own."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from gateway.admin.application import create_application
+from gateway.telemetry.metrics import Metrics
+
+Admin = TestClient[web.Request, web.Application]
+Browse = Callable[..., Awaitable[Admin]]
+
+
+@pytest.fixture
+async def browse() -> AsyncIterator[Browse]:
+    """Opens the application as if it listened on an address; gives a client for it."""
+    opened = []
+
+    async def start(listens_on: str = "127.0.0.1", why_not: str | None = None) -> Admin:
+        async def why_not_ready() -> str | None:
+            return why_not
+
+        client = TestClient(TestServer(create_application(Metrics(), why_not_ready, listens_on)))
+        opened.append(client)
+        await client.start_server()
+        return client
+
+    yield start
+    for client in opened:
+        await client.close()
