@@ -2,7 +2,7 @@
 
 import sys
 import time
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 
 import pytest
 from hypothesis import given
@@ -141,6 +141,31 @@ def test_the_table_finds_what_the_contract_says(routes, asked):
         assert table.match(host, spelt, method) == naive_match(routes, host, path, method)
 
 
+SMALL = [
+    "/" + "/".join([*segments, *rest])
+    for segments in [(), *product(["a", "{p}"]), *product(["a", "{p}"], ["a", "{q}"])]
+    for rest in ([], ["**"])
+]
+PATHS = ["/" + "/".join(path) for length in range(4) for path in product("ab", repeat=length)]
+
+
+def test_every_small_table_finds_what_the_contract_says():
+    """All tables of three short patterns, all short paths: no dead end, no wrong turn."""
+    for patterns in combinations(SMALL, 3):
+        routes = [route(pattern) for pattern in patterns]
+        table = RouteTable(routes)
+        for path in PATHS:
+            assert table.match(None, path, "GET") == naive_match(routes, None, path, "GET")
+
+
+def test_one_place_reached_two_ways_falls_back_by_the_way_that_was_taken():
+    """What a less specific `**` offers on one way it does not offer on another."""
+    routes = [route("/a/{y}/c"), route("/{x}/b/**"), route("/{x}/{y}/d/**"), route("/a/{y}/d/e")]
+    table = RouteTable(routes)
+    for path in ("/a/b/d", "/a/z/d", "/a/b/c/d", "/a/z/c/d", "/a/b/d/f", "/a/z/d/f", "/a/z/d/e"):
+        assert table.match(None, path, "GET") == naive_match(routes, None, path, "GET")
+
+
 @given(routes=routes_of_any_kind)
 def test_routes_of_equal_rank_that_overlap_are_an_error(routes):
     """Every route that overlaps an earlier one is named, and only true overlaps are."""
@@ -179,6 +204,15 @@ def test_public_routes_that_cover_a_guarded_one_are_found(routes):
         and shape(other.path) != shape(one.path)
         and naive_covers(shape(other.path), shape(one.path))
     ]
+
+
+def test_the_names_of_parameters_make_no_route_weaker():
+    """A public POST beside a guarded GET of one pattern is no neighbour below it."""
+    routes = [
+        route("/orders/{id}", methods=["GET"]),
+        route("/orders/{number}", methods=["POST"], is_public=True),
+    ]
+    assert weaker_public_routes(routes) == []
 
 
 @pytest.mark.parametrize(

@@ -50,9 +50,11 @@ def test_what_a_gateway_cannot_serve_is_malformed(target):
         split_target(target, "a.example")
 
 
-def test_an_absolute_target_without_a_host_header_is_malformed():
+@pytest.mark.parametrize("target", ["http://a.example/b", "http://u@a.example/", "http:///b"])
+def test_an_absolute_target_without_a_host_header_is_malformed(target):
+    """Not even one whose authority is no host either."""
     with pytest.raises(MalformedTarget):
-        split_target("http://a.example/b", None)
+        split_target(target, None)
 
 
 @pytest.mark.parametrize("target", ["/a#b", "/public#/../admin", "/#", "http://a.example/#x"])

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import string
+import zlib
 
 import pytest
 from hypothesis import given
@@ -27,16 +28,23 @@ def test_secrets_are_never_the_same():
     assert len({new_token("at") for _ in range(1000)}) == 1000
 
 
-def test_the_checksum_is_the_crc_of_all_before_it():
-    """CRC32 of the token's body, in six base62 digits; computed here anew."""
-    import zlib
-
+def checksum_of(body: str) -> str:
+    """Computes the CRC32 in six base62 digits, anew."""
     digits = string.digits + string.ascii_uppercase + string.ascii_lowercase
-    number, checksum = zlib.crc32(KNOWN.encode()), ""
+    number, checksum = zlib.crc32(body.encode()), ""
     for _ in range(6):
         number, digit = divmod(number, 62)
         checksum = digits[digit] + checksum
-    assert has_valid_checksum(KNOWN + checksum)
+    return checksum
+
+
+def test_the_checksum_is_the_crc_of_all_before_it():
+    assert has_valid_checksum(KNOWN + checksum_of(KNOWN))
+
+
+@pytest.mark.parametrize("body", ["gw_at_", KNOWN[:-1], KNOWN + "0", KNOWN * 2])
+def test_a_secret_of_another_length_is_none_though_its_checksum_be_right(body):
+    assert not has_valid_checksum(body + checksum_of(body))
 
 
 def test_a_secret_of_one_kind_is_none_of_another():
