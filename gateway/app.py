@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
 
 from aiohttp import http_parser, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.admin.application import create_application
 from gateway.introspection.cache import IntrospectionCache
@@ -33,10 +34,13 @@ from gateway.telemetry.access_log import AccessLog, LogEntry
 from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from gateway.authserver.options import AuthorizationServerOptions
     from gateway.authserver.server import EmbeddedServer
 
-log = logging.getLogger(__name__)
+_server_log = logging.getLogger("gateway.server")
+# aiohttp logs a request that it cannot parse with the bytes that broke it: a header, a token.
+_server_log.addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+)
 
 DRAIN_SECONDS = 30.0
 _BACKLOG = 1024
@@ -95,30 +99,15 @@ async def open_introspectors(
         yield introspectors
 
 
-def embedded_options(settings: GatewaySettings) -> "AuthorizationServerOptions | None":
-    """Give what the embedded authorization server is told; None when there is none."""
-    # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
-    from gateway.authserver.options import AuthorizationServerOptions
-
-    for name, server in settings.authorization_servers.items():
-        if server.embedded is not None:
-            return AuthorizationServerOptions(
-                name=name,
-                issuer=server.embedded.issuer,
-                database_url=server.embedded.database,
-                access_token_lifetime=int(server.embedded.access_token_lifetime),
-                scopes=server.embedded.scopes,
-            )
-    return None
-
-
 def _open_embedded(
     name: str,
     settings: GatewaySettings,
     metrics: Metrics,
     log_request: Callable[[str, str, int, float], None],
 ) -> "EmbeddedServer":
+    # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
     from gateway.authserver.database import DatabaseUnavailable
+    from gateway.authserver.options import embedded_options
     from gateway.authserver.server import EmbeddedServer
 
     options = embedded_options(settings)
@@ -379,7 +368,11 @@ def _add_gauges(
 
 async def _serve(application: web.Application, sock: socket.socket, stack: AsyncExitStack) -> None:
     runner = web.AppRunner(
-        application, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS
+        application,
+        access_log=None,
+        logger=_server_log,
+        handle_signals=False,
+        shutdown_timeout=DRAIN_SECONDS,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
