@@ -28,6 +28,7 @@ from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.record import Recorder
 from gateway.policy.interfaces import Introspector
+from gateway.proxy.forward import forward
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
 from gateway.settings import Address, GatewaySettings, compile_routes
 from gateway.telemetry.access_log import AccessLog, LogEntry
@@ -196,7 +197,7 @@ async def run_gateway(
                 name: CachedIntrospector(name, introspector, cache, metrics)
                 for name, introspector in introspectors.items()
             },
-            upstreams=upstreams,
+            forwards={name: partial(forward, upstream) for name, upstream in upstreams.items()},
             resource=resource,
             trusted_proxies=settings.trusted_proxies,
             limits=GuardLimits(

@@ -5,89 +5,120 @@ It is the `Client` that `forward` writes to, and what `record` reads when all is
 
 import asyncio
 import struct
+import time
 from socket import SO_LINGER, SOL_SOCKET
+from typing import Protocol
 
-from aiohttp import web
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDictProxy
 
+from gateway.policy.forwarding import BodyFailure, Forwarded
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
 from gateway.policy.routes import Route
 from gateway.policy.token import Token
-from gateway.proxy.exchange import BodyFailure, Forwarded
 
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Exchange:
-    """The request and its outcome. Only `record` makes one."""
+class ClientConnection(Protocol):
+    """What an exchange needs to know of the connection that it came over."""
 
-    __slots__ = (
-        "bytes_received",
-        "bytes_sent",
-        "detail",
-        "forwarded",
-        "host",
-        "keep_alive",
-        "method",
-        "path",
-        "peer",
-        "reason",
-        "request",
-        "request_id",
-        "route",
-        "speaks_http_1_1",
-        "status",
-        "token",
-        "upstream",
-    )
-
-    def __init__(self, request: web.BaseRequest, request_id: str) -> None:
-        self.request = request
-        self.request_id = request_id
-        self.method = request.method
-        version = request.version
-        self.speaks_http_1_1 = version.major == 1 and version.minor == 1
-        # After any Upgrade, aiohttp's parser drops what stands behind it in the same segment: the
-        # next request may be lost, or begin in its middle.
-        self.keep_alive = request.keep_alive and not request._message.upgrade  # noqa: SLF001
-        peername = request.get_extra_info("peername")
-        self.peer: str = peername[0] if isinstance(peername, tuple) else "unix"
-        # As far as they are known; until then the log shows what came.
-        self.host: str | None = None
-        self.path = ""
-        self.route: Route | None = None
-        self.token: Token | None = None
-        self.upstream: str | None = None
-        self.status = 0
-        self.reason: Reason | None = None
-        self.detail = ""
-        self.bytes_received = 0
-        self.bytes_sent = 0
-        self.forwarded: Forwarded | None = None
+    transport: asyncio.Transport | None
+    must_measure: bool
+    forwarded_headers: list[HeaderPair] | None
+    """X-Forwarded-For and -Proto for whoever is not trusted, as soon as they were asked for."""
 
     @property
-    def headers(self) -> tuple[HeaderPair, ...]:
-        """The fields of the request as they came."""
-        return self.request.raw_headers
+    def peername(self) -> object:
+        """The address at the other end."""
+        ...
+
+    @property
+    def ssl_context(self) -> object:
+        """None on a connection without TLS."""
+        ...
+
+
+class Exchange:
+    """The request and its outcome; aiohttp's server is given this in place of a request of its own.
+
+    `started` is on time.perf_counter's clock, for the durations of the log and the metrics.
+    """
+
+    # What an exchange has until something else is known of it. No __slots__: most of these are
+    # never set, and to set all of them for every request costs more than to look them up here.
+    host: str | None = None
+    path = ""
+    route: Route | None = None
+    token: Token | None = None
+    upstream: str | None = None
+    status = 0
+    reason: Reason | None = None
+    detail = ""
+    bytes_received = 0
+    bytes_sent = 0
+    forwarded: Forwarded | None = None
+
+    def __init__(
+        self,
+        message: RawRequestMessage,
+        content: StreamReader,
+        protocol: ClientConnection,
+        writer: AbstractStreamWriter,
+        request_id: str,
+    ) -> None:
+        self.started = time.perf_counter()
+        self.request_id = request_id
+        self.message = message
+        self.content = content
+        self.protocol = protocol
+        self.writer = writer
+        self.method = message.method
+        self.headers: CIMultiDictProxy[str] = message.headers
+        self.speaks_http_1_1 = message.version == HttpVersion11
+        # After any Upgrade, aiohttp's parser drops what stands behind it in the same segment: the
+        # next request may be lost, or begin in its middle.
+        self.keep_alive = not (message.should_close or message.upgrade)
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end of the connection."""
+        peername = self.protocol.peername
+        return str(peername[0]) if isinstance(peername, tuple) else "unix"
+
+    # What aiohttp asks of its own requests.
+
+    _task: object = None
+
+    def _cancel(self, error: BaseException) -> None:
+        self.content.set_exception(error)
+
+    def _finish(self) -> None:
+        """Have nothing to clean up."""
+
+    # What `forward` asks of a client.
 
     def write(self, data: bytes) -> None:
         """Send bytes to the client. Raises ConnectionError when it is gone."""
-        transport = self.request.transport
+        transport = self.protocol.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         transport.write(data)
 
     async def drain(self) -> None:
         """Wait until the client takes more."""
-        await self.request.writer.drain()
+        await self.writer.drain()
 
     def abort(self) -> None:
         """Break the client's connection, with a reset.
 
         A mere close would be the proper end of an answer that has no length (HTTP/1.0).
         """
-        transport = self.request.transport
+        transport = self.protocol.transport
         if transport is not None:
             sock = transport.get_extra_info("socket")
             if sock is not None:
@@ -104,7 +135,7 @@ class ExchangeBody:
         self, exchange: Exchange, length: int | None, *, limit: int, timeout: float
     ) -> None:
         self._exchange = exchange
-        self._content = exchange.request.content
+        self._content = exchange.content
         self._limit = limit
         self._timeout = timeout
         self.length = length

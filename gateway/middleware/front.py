@@ -7,6 +7,7 @@ framing breaks. This file is the only one that knows of it.
 
 import asyncio
 import logging
+import random  # noqa: TID251 - for request ids, which need not be unguessable
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,9 +15,12 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from gateway.middleware.exchange import Exchange
+from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
 
 log = logging.getLogger(__name__)
@@ -53,13 +57,21 @@ class FrontLimits:
     idle_seconds: float
 
 
-RefuseMalformed = Callable[[web.BaseRequest, Reason, str], web.StreamResponse]
+RefuseMalformed = Callable[[Exchange, Reason, str], web.StreamResponse]
+Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 
 class FrontProtocol(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_front", "_head_bytes", "_head_handle", "_last_body", "must_measure")
+    __slots__ = (
+        "_front",
+        "_head_bytes",
+        "_head_handle",
+        "_last_body",
+        "forwarded_headers",
+        "must_measure",
+    )
 
     def __init__(self, front: "FrontServer", **kwargs: Any) -> None:
         super().__init__(front, **kwargs)
@@ -70,6 +82,7 @@ class FrontProtocol(RequestHandler):
         # Whether a head that waits may be larger than allowed; measuring each would cost every
         # request.
         self.must_measure = False
+        self.forwarded_headers: list[HeaderPair] | None = None
 
     def data_received(self, data: bytes) -> None:
         """Parse; bound the time and the size of a head that comes in pieces."""
@@ -113,6 +126,7 @@ class FrontProtocol(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Refuse what could not be parsed, in our words."""
+        exchange = cast(Exchange, request)
         if not isinstance(exc, HttpProcessingError):
             # Not the parser: the handler failed, and what it has sent nobody knows.
             log.error("a request failed beyond its refusal", exc_info=exc)
@@ -121,10 +135,10 @@ class FrontProtocol(RequestHandler):
             return SENT_AND_CLOSED
         if isinstance(exc, LineTooLong) or "Too many headers" in (message or ""):
             return self._front.refuse_malformed(
-                request, Reason.HEADERS_TOO_LARGE, type(exc).__name__
+                exchange, Reason.HEADERS_TOO_LARGE, type(exc).__name__
             )
         # The parser's message quotes the request; its kind says enough.
-        return self._front.refuse_malformed(request, Reason.MALFORMED_REQUEST, type(exc).__name__)
+        return self._front.refuse_malformed(exchange, Reason.MALFORMED_REQUEST, type(exc).__name__)
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
         """Log what aiohttp met, but for a body that broke: that has been answered and recorded."""
@@ -144,16 +158,40 @@ class FrontProtocol(RequestHandler):
             body.set_exception(web.RequestPayloadError("the body is malformed"))
 
 
+def _make_exchange(
+    message: RawRequestMessage,
+    payload: StreamReader,
+    protocol: FrontProtocol,
+    writer: AbstractStreamWriter,
+    _: object,
+) -> Exchange:
+    return Exchange(message, payload, protocol, writer, new_request_id())
+
+
+def new_request_id() -> str:
+    """Make a request id of 96 random bits."""
+    return f"{_ids.getrandbits(96):024x}"
+
+
+# An id for the logs need not be unguessable, and the system's generator costs a system call.
+_ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 - see above
+
+
 class FrontServer(web.Server):
     """The server of the guard's listener: `handler` for requests, a refusal for the rest."""
 
     def __init__(
         self,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        handler: Handler,
         refuse_malformed: RefuseMalformed,
         limits: FrontLimits,
     ) -> None:
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(
+            # aiohttp only passes on what `request_factory` made.
+            cast(Any, handler),
+            request_factory=cast(Any, _make_exchange),
+            handler_cancellation=True,
+        )
         self.refuse_malformed: RefuseMalformed = refuse_malformed
         self.limits = limits
 

@@ -8,22 +8,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from aiohttp import HttpVersion10
+
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.exchange import Exchange, ExchangeBody
 from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.refuse import refuse
-from gateway.policy.headers import RequestHeaderFilter, forwarding_headers
+from gateway.policy.forwarding import (
+    BodyFailure,
+    Forward,
+    Forwarded,
+    ForwardRequest,
+    UpstreamFailure,
+)
+from gateway.policy.headers import HeaderPair, RequestHeaderFilter, forwarding_headers
 from gateway.policy.host import normalize_host
 from gateway.policy.path import AmbiguousPath, canonicalize_path
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.table import RouteTable
 from gateway.policy.target import MalformedTarget, split_target
 from gateway.policy.token import Token
-from gateway.proxy.connection import UpstreamFailure
-from gateway.proxy.exchange import BodyFailure, Forwarded, ForwardRequest
-from gateway.proxy.forward import forward
-from gateway.proxy.upstream import Upstream
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -54,14 +59,14 @@ class Guard:
         *,
         table: RouteTable,
         introspectors: Mapping[str, CachedIntrospector],
-        upstreams: Mapping[str, Upstream],
+        forwards: Mapping[str, Forward],
         resource: ProtectedResource,
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
         limits: GuardLimits,
     ) -> None:
         self._table = table
         self._introspectors = introspectors
-        self._upstreams = upstreams
+        self._forwards = forwards
         self._resource = resource
         self._trusted_proxies = trusted_proxies
         self._limits = limits
@@ -86,7 +91,7 @@ class Guard:
             return
         exchange.route = route
         judgement = await judge_token(
-            route, exchange.request.headers.getall("Authorization", ()), self._introspectors
+            route, exchange.headers.getall("Authorization", ()), self._introspectors
         )
         if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
             exchange.token = judgement.answer.verdict
@@ -98,16 +103,16 @@ class Guard:
 
     def _read_target(self, exchange: Exchange) -> str:
         """Read host and path into the exchange, and give the query. Raises Malformed."""
-        request = exchange.request
-        if request.version not in ((1, 1), (1, 0)):
+        message = exchange.message
+        if not exchange.speaks_http_1_1 and message.version != HttpVersion10:
             raise Malformed(Reason.MALFORMED_REQUEST, "neither HTTP/1.1 nor HTTP/1.0")
-        value = request.headers.get("Host")
+        value = exchange.headers.get("Host")
         if value is not None:
             exchange.host = normalize_host(value)
             if exchange.host is None:
                 raise Malformed(Reason.MALFORMED_REQUEST, "the Host header is malformed")
         try:
-            path, query = split_target(request.raw_path, exchange.host)
+            path, query = split_target(message.path, exchange.host)
             exchange.path = path
             exchange.path = canonicalize_path(path)
         except MalformedTarget as error:
@@ -118,10 +123,9 @@ class Guard:
 
     def _read_framing(self, exchange: Exchange) -> int | None:
         """Give the announced length of the body, None when it is chunked. Raises Malformed."""
-        headers = exchange.request.headers
-        protocol = exchange.request.protocol
-        if getattr(protocol, "must_measure", False):
-            size = sum(len(name) + len(value) + 4 for name, value in exchange.headers)
+        headers = exchange.headers
+        if exchange.protocol.must_measure:
+            size = sum(len(name) + len(value) + 4 for name, value in exchange.message.raw_headers)
             if size > self._limits.header_bytes:
                 raise Malformed(Reason.HEADERS_TOO_LARGE, f"{size} bytes")
         encoding = headers.get("Transfer-Encoding")
@@ -143,7 +147,7 @@ class Guard:
     def _judge_body(self, exchange: Exchange, length: int | None) -> Rejection | None:
         if length is not None and length > self._limits.body_bytes:
             return Rejection(Reason.BODY_TOO_LARGE, detail=f"{length} bytes announced")
-        headers = exchange.request.headers
+        headers = exchange.headers
         if "Expect" in headers:
             expectations = headers.getall("Expect")
             if any(one.lower() != "100-continue" for one in expectations):
@@ -155,17 +159,18 @@ class Guard:
     ) -> None:
         route = judgement.route
         assert route is not None  # noqa: S101 - for the type checker: a judged request has one
-        upstream = self._upstreams[route.upstream]
-        exchange.upstream = upstream.name
+        exchange.upstream = route.upstream
+        host = exchange.headers.get("Host")
         request = ForwardRequest(
             exchange.method,
             (exchange.path + query).encode("utf-8", "surrogateescape"),
-            self._headers(exchange, judgement, upstream),
+            None if host is None else host.encode("ascii"),
+            self._headers(exchange, judgement),
             self._body(exchange, length),
         )
         outcome = exchange.forwarded = Forwarded()
         try:
-            await forward(upstream, request, exchange, outcome)
+            await self._forwards[route.upstream](request, exchange, outcome)
         except (UpstreamFailure, BodyFailure) as failure:
             if outcome.status:
                 exchange.reason = failure.reason
@@ -178,36 +183,33 @@ class Guard:
                 exchange.status = outcome.status
                 exchange.bytes_sent = outcome.bytes_sent
 
-    def _headers(
-        self, exchange: Exchange, judgement: Judgement, upstream: Upstream
-    ) -> list[tuple[bytes, bytes]]:
-        received = exchange.headers
-        host = upstream.authority
-        for name, value in received:
-            if len(name) == 4 and name.lower() == b"host":
-                host = value
-                break
-        headers = [(b"Host", host)]
-        headers += self._header_filter.filter(
-            received, keep_authorization=judgement.keeps_authorization
+    def _headers(self, exchange: Exchange, judgement: Judgement) -> list[HeaderPair]:
+        headers = self._header_filter.filter(
+            exchange.message.raw_headers, keep_authorization=judgement.keeps_authorization
         )
-        headers += forwarding_headers(
-            exchange.peer,
-            "https" if exchange.request.get_extra_info("sslcontext") else "http",
-            host,
-            received,
-            is_trusted=self._is_trusted(exchange.peer),
-        )
+        headers += exchange.protocol.forwarded_headers or self._forwarding_headers(exchange)
+        host = exchange.headers.get("Host")
+        if host is not None:
+            headers.append((b"X-Forwarded-Host", host.encode("ascii")))
         headers.append((b"X-Request-Id", exchange.request_id.encode("ascii")))
         route = judgement.route
         if judgement.answer is not None and route is not None and not route.is_public:
             headers += judgement.answer.identity
         return headers
 
+    def _forwarding_headers(self, exchange: Exchange) -> list[HeaderPair]:
+        """Say where the request came from, once for a connection unless its peer is trusted."""
+        protocol = exchange.protocol
+        scheme = "http" if protocol.ssl_context is None else "https"
+        if self._is_trusted(exchange.peer):
+            return forwarding_headers(exchange.peer, scheme, exchange.message.raw_headers)
+        protocol.forwarded_headers = forwarding_headers(exchange.peer, scheme, ())
+        return protocol.forwarded_headers
+
     def _body(self, exchange: Exchange, length: int | None) -> ExchangeBody | None:
-        if length == 0 and "Content-Length" not in exchange.request.headers:
+        if length == 0 and "Content-Length" not in exchange.headers:
             return None
-        if "Expect" in exchange.request.headers and exchange.speaks_http_1_1 and length != 0:
+        if "Expect" in exchange.headers and exchange.speaks_http_1_1 and length != 0:
             # Only now: a body is not asked for before the request is allowed.
             exchange.write(_CONTINUE)
         return ExchangeBody(

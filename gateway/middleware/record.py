@@ -1,4 +1,4 @@
-"""The outermost of the middlewares: starts the clock, gives the request its id, keeps the books.
+"""The outermost of the middlewares: keeps the books of each request.
 
 It is also the last line of defence: an exception anywhere inside becomes a refusal, never a
 forwarded request and never a traceback.
@@ -6,7 +6,6 @@ forwarded request and never a traceback.
 
 import asyncio
 import logging
-import random  # noqa: TID251 - for request ids, which need not be unguessable
 import time
 from collections.abc import Awaitable, Callable
 
@@ -23,15 +22,6 @@ log = logging.getLogger(__name__)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_UPSTREAM = "-"
-
-# An id for the logs need not be unguessable, and the system's generator costs a system call.
-_random_bits = random.SystemRandom().getrandbits(64)
-_ids = random.Random(_random_bits)  # noqa: S311 - see above
-
-
-def new_request_id() -> str:
-    """Make a request id of 96 random bits."""
-    return f"{_ids.getrandbits(96):024x}"
 
 
 class Recorder:
@@ -51,10 +41,8 @@ class Recorder:
         # Whether each request is the last one of its connection.
         self.is_draining = False
 
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a request, and record how it went."""
-        started = time.perf_counter()
-        exchange = Exchange(request, new_request_id())
         if self.is_draining:
             exchange.keep_alive = False
         try:
@@ -69,14 +57,13 @@ class Recorder:
             log.exception("request %s failed inside the gateway", exchange.request_id)
             await self._fail(exchange)
         finally:
-            self._record(exchange, time.perf_counter() - started)
+            self._record(exchange)
         return SENT_AND_OPEN if exchange.keep_alive else SENT_AND_CLOSED
 
     def refuse_malformed(
-        self, request: web.BaseRequest, reason: Reason, detail: str
+        self, exchange: Exchange, reason: Reason, detail: str
     ) -> web.StreamResponse:
         """Refuse what could not even be parsed, and record it."""
-        exchange = Exchange(request, new_request_id())
         exchange.method = "-"
         exchange.reason = reason
         exchange.detail = detail
@@ -94,7 +81,7 @@ class Recorder:
             exchange.write(answer)
         except ConnectionError:
             exchange.status = CLIENT_GONE
-        self._record(exchange, 0.0)
+        self._record(exchange)
         return SENT_AND_CLOSED
 
     async def _fail(self, exchange: Exchange) -> None:
@@ -111,7 +98,8 @@ class Recorder:
         except ConnectionError:
             exchange.status = CLIENT_GONE
 
-    def _record(self, exchange: Exchange, seconds: float) -> None:
+    def _record(self, exchange: Exchange) -> None:
+        seconds = time.perf_counter() - exchange.started
         metrics = self._metrics
         route = exchange.route.name if exchange.route is not None else NO_ROUTE
         method = exchange.method if exchange.method in _METHODS else "other"

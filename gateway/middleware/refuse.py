@@ -27,7 +27,7 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
     """
     exchange.reason = rejection.reason
     exchange.detail = rejection.detail
-    if not exchange.request.content.is_eof():
+    if not exchange.content.is_eof():
         # What is still to come of the body is never taken for a request: the connection ends here.
         exchange.keep_alive = False
     refusal = REFUSALS[rejection.reason]
@@ -35,7 +35,7 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
         rejection,
         exchange.request_id,
         metadata_url,
-        wants_html=prefers_html(exchange.request.headers.get("Accept", "")),
+        wants_html=prefers_html(exchange.headers.get("Accept", "")),
         is_head=exchange.method == "HEAD",
         connection=connection_header(exchange),
     )

@@ -8,7 +8,7 @@ CGI, WSGI and their kin fold them so: `X_Auth_Subject` is X-Auth-Subject to the 
 it, and to some `X!Auth!Subject` too.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from gateway.policy.token import Token
 
@@ -74,13 +74,11 @@ def fold_name(name: bytes) -> bytes:
 class RequestHeaderFilter:
     """Says of each field of a request whether it crosses. Verdicts are remembered, boundedly."""
 
-    _MAXIMUM_REMEMBERED = 2048
-
     def __init__(self) -> None:
-        self._verdicts: dict[bytes, bool] = {}
+        self._verdicts: dict[bytes, int] = {}
 
     def filter(
-        self, headers: Sequence[HeaderPair], *, keep_authorization: bool
+        self, headers: Iterable[HeaderPair], *, keep_authorization: bool
     ) -> list[HeaderPair]:
         """Give the fields that cross to the upstream, as raw pairs in their order.
 
@@ -92,35 +90,59 @@ class RequestHeaderFilter:
         takes_trailers = False
         for pair in headers:
             name = pair[0]
-            verdict = verdicts.get(name)
-            if verdict is None:
-                verdict = self._judge(name)
-            if verdict:
+            verdict = verdicts.get(name) or _judge(name, _request_verdict, verdicts)
+            if verdict == _CROSSES:
                 kept.append(pair)
-            elif len(name) == 10 and name.lower() == b"connection":
+            elif verdict == _STOPS:
+                continue
+            elif verdict == _AUTHORIZES:
+                if keep_authorization:
+                    kept.append(pair)
+            elif verdict == _NAMES_OTHERS:
                 connection = [] if connection is None else connection
                 connection.append(pair[1])
-            elif len(name) == 2 and name.lower() == b"te":
+            else:
                 takes_trailers = takes_trailers or _names_trailers(pair[1])
-        if not keep_authorization:
-            kept = [pair for pair in kept if pair[0].lower() != b"authorization"]
         if connection is not None:
-            named = connection_options(connection)
-            if named:
-                kept = [pair for pair in kept if fold_name(pair[0]) not in named]
+            kept = _without_named(kept, connection)
         if takes_trailers:
             # The gateway passes trailers on; of other codings it knows nothing.
             kept.append((b"TE", b"trailers"))
         return kept
 
-    def _judge(self, name: bytes) -> bool:
-        folded = fold_name(name)
-        verdict = folded not in _STRIPPED_FROM_REQUESTS and not folded.startswith(
-            _STRIPPED_PREFIXES
-        )
-        if len(self._verdicts) < self._MAXIMUM_REMEMBERED and len(name) <= 64:
-            self._verdicts[name] = verdict
-        return verdict
+
+# Verdicts on a field's name; none is 0, so that `or` finds what is not known yet.
+_CROSSES, _STOPS, _AUTHORIZES, _NAMES_OTHERS, _TAKES_CODINGS = range(1, 6)
+_MAXIMUM_REMEMBERED = 2048
+_LONGEST_REMEMBERED = 64
+
+
+def _judge(name: bytes, judge: Callable[[bytes], int], verdicts: dict[bytes, int]) -> int:
+    """Judge a name that is not among the remembered ones, and remember it, boundedly."""
+    verdict = judge(name)
+    if len(verdicts) < _MAXIMUM_REMEMBERED and len(name) <= _LONGEST_REMEMBERED:
+        verdicts[name] = verdict
+    return verdict
+
+
+def _request_verdict(name: bytes) -> int:
+    lower = name.lower()
+    if lower == b"authorization":
+        return _AUTHORIZES
+    if lower == b"connection":
+        return _NAMES_OTHERS
+    if lower == b"te":
+        return _TAKES_CODINGS
+    folded = fold_name(name)
+    if folded in _STRIPPED_FROM_REQUESTS or folded.startswith(_STRIPPED_PREFIXES):
+        return _STOPS
+    return _CROSSES
+
+
+def _without_named(pairs: list[HeaderPair], connection: Iterable[bytes]) -> list[HeaderPair]:
+    """Take out the fields that Connection names as hop-by-hop."""
+    named = connection_options(connection)
+    return [pair for pair in pairs if fold_name(pair[0]) not in named] if named else pairs
 
 
 def _names_trailers(value: bytes) -> bool:
@@ -135,33 +157,35 @@ def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
     )
 
 
-def filter_response_headers(headers: Sequence[HeaderPair]) -> list[HeaderPair]:
-    """Give the fields of an upstream's answer that cross to the client.
+_response_verdicts: dict[bytes, int] = {}
 
-    Content-Length stays: the caller decides about framing.
-    """
+
+def filter_response_headers(headers: Iterable[HeaderPair]) -> list[HeaderPair]:
+    """Give the fields of an upstream's answer that cross to the client, without its framing."""
     kept = []
-    connection = None
+    connection: list[bytes] | None = None
     for pair in headers:
-        folded = _RESPONSE_NAMES.get(pair[0])
-        if folded is None:
-            folded = pair[0].lower()
-        if folded not in _HOP_BY_HOP:
+        name = pair[0]
+        verdict = _response_verdicts.get(name) or _judge(
+            name, _response_verdict, _response_verdicts
+        )
+        if verdict == _CROSSES:
             kept.append(pair)
-        elif folded == b"connection":
-            connection = [pair[1]] if connection is None else [*connection, pair[1]]
-    if connection is not None:
-        named = connection_options(connection)
-        if named:
-            kept = [pair for pair in kept if fold_name(pair[0]) not in named]
-    return kept
+        elif verdict == _NAMES_OTHERS and pair[1] not in _PLAIN_OPTIONS:
+            connection = [] if connection is None else connection
+            connection.append(pair[1])
+    return kept if connection is None else _without_named(kept, connection)
 
 
-# The usual spellings, so that the usual answer needs no lower-casing.
-_RESPONSE_NAMES = {
-    name: name.lower()
-    for name in (b"Content-Type", b"Content-Length", b"Date", b"Server", b"Connection")
-}
+# What Connection almost always says, naming no field.
+_PLAIN_OPTIONS = frozenset({b"keep-alive", b"close"})
+
+
+def _response_verdict(name: bytes) -> int:
+    lower = name.lower()
+    if lower == b"connection":
+        return _NAMES_OTHERS
+    return _STOPS if lower in _HOP_BY_HOP or lower == b"content-length" else _CROSSES
 
 
 def identity_headers(token: Token) -> list[HeaderPair]:
@@ -197,27 +221,22 @@ def is_safe_value(value: str) -> bool:
 def forwarding_headers(
     peer: str,
     scheme: str,
-    host: bytes,
-    received: Sequence[HeaderPair],
-    *,
-    is_trusted: bool,
+    received: Iterable[HeaderPair],
 ) -> list[HeaderPair]:
-    """Tell the upstream where the request came from: X-Forwarded-For, -Proto, -Host.
+    """Tell the upstream where the request came from: X-Forwarded-For, -Proto.
 
-    `peer` is the address at the other end of the connection. What a trusted proxy sent is extended
-    (all its lines, in order), what anyone else sent is replaced.
+    `peer` is the address at the other end of the connection, `received` the fields of a trusted
+    proxy, which are extended (all their lines, in order); what anyone else sent is replaced.
     """
     addresses = []
-    if is_trusted:
-        for name, value in received:
-            folded = name.lower()
-            if folded == b"x-forwarded-for":
-                addresses.append(value)
-            elif folded == b"x-forwarded-proto" and value.lower() in (b"http", b"https"):
-                scheme = value.decode("ascii").lower()
+    for name, value in received:
+        folded = name.lower()
+        if folded == b"x-forwarded-for":
+            addresses.append(value)
+        elif folded == b"x-forwarded-proto" and value.lower() in (b"http", b"https"):
+            scheme = value.decode("ascii").lower()
     addresses.append(peer.encode("ascii", "replace"))
     return [
         (b"X-Forwarded-For", b", ".join(addresses)),
         (b"X-Forwarded-Proto", scheme.encode("ascii")),
-        (b"X-Forwarded-Host", host),
     ]

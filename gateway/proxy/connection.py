@@ -11,6 +11,7 @@ from typing import cast
 
 import httptools
 
+from gateway.policy.forwarding import UpstreamFailure
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
 
@@ -21,19 +22,6 @@ _READ_HIGH_WATER = 256 * 1024
 _WRITE_HIGH_WATER = 256 * 1024
 # RFC 9112, section 4: what a reason phrase may hold. The parser lets control bytes pass.
 _REASON_PHRASE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-
-
-class UpstreamFailure(Exception):  # noqa: N818 - what became of an exchange, not a fault here
-    """An exchange with an upstream failed; `reason` is one of the `upstream_` reasons.
-
-    `was_untouched` says that not one byte of an answer had arrived when the connection closed.
-    """
-
-    def __init__(self, reason: Reason, detail: str, *, was_untouched: bool = False) -> None:
-        self.reason = reason
-        self.detail = detail
-        self.was_untouched = was_untouched
-        super().__init__(detail)
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -146,10 +134,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     async def wait_for_head(self) -> None:
         """Wait for the response's head. Raises UpstreamFailure, or what `break_off` was given."""
-        while not self.has_head:
-            if self._failure is not None:
-                raise self._failure
-            await self._wait()
+        while not self.has_head and self._failure is None:
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
         if self._failure is not None:
             # It broke right behind the head, of which the client has seen nothing yet.
             raise self._failure
@@ -180,16 +170,21 @@ class UpstreamConnection(asyncio.Protocol):
                 transport.resume_reading()
         return data
 
-    def end(self) -> None:
-        """Note that the exchange is over; the connection is idle, or closed when it must be."""
+    def end(self) -> bool:
+        """Note that the exchange is over; say whether the connection may serve another one.
+
+        If not, it is closed.
+        """
         self._is_busy = False
         self.deadline = float("inf")
         self.upload_deadline = None
         if not (self.is_complete and self.can_be_reused) or self._failure is not None:
             self.close()
-        elif not self._body_allowed:
+            return False
+        if not self._body_allowed:
             # The parser was told nothing of HEAD, and still waits for a body.
             self._parser = httptools.HttpResponseParser(self)
+        return self.is_usable
 
     def close(self) -> None:
         """Close at once, without ceremony."""
@@ -274,8 +269,9 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.has_head and self._bytes_of_head > _MAXIMUM_HEAD:
             self._fail(Reason.UPSTREAM_INVALID, "its head is too large")
             return
-        if self.has_head and self._waiter is not None:
-            self._wake()
+        waiter = self._waiter
+        if self.has_head and waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def eof_received(self) -> bool:
         """Close our side too; `connection_lost` follows."""
@@ -317,11 +313,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of the head, or of the trailers."""
-        if self.has_head:
-            self.trailers.append((name, value))
-        else:
-            self.headers.append((name, value))
-        if len(self.headers) + len(self.trailers) > _MAXIMUM_FIELDS:
+        fields = self.trailers if self.has_head else self.headers
+        fields.append((name, value))
+        if len(fields) > _MAXIMUM_FIELDS:
             raise _Malformed("it has too many header fields")
 
     def on_headers_complete(self) -> None:

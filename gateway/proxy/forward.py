@@ -8,13 +8,19 @@ connection that closed before one byte came back.
 import asyncio
 import time
 
+from gateway.policy.forwarding import (
+    Client,
+    Forwarded,
+    ForwardRequest,
+    RequestBody,
+    UpstreamFailure,
+)
 from gateway.policy.headers import filter_response_headers
-from gateway.policy.rejection import Reason
-from gateway.proxy.connection import UpstreamConnection, UpstreamFailure
-from gateway.proxy.exchange import Client, Forwarded, ForwardRequest, RequestBody
+from gateway.proxy.connection import UpstreamConnection
 from gateway.proxy.upstream import Upstream
 
 _RETRIED_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_JOIN = b": ".join
 _LAST_CHUNK = b"0\r\n"
 _NOT_IN_TRAILERS = frozenset(
     {b"content-length", b"transfer-encoding", b"host", b"authorization", b"trailer", b"set-cookie"}
@@ -31,11 +37,34 @@ async def forward(
     """
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
+    first, is_whole = _first_bytes(request, upstream)
+    is_head = request.method == "HEAD"
     connection: UpstreamConnection | None = None
     pump: asyncio.Task[None] | None = None
+    # From here on it counts as sent; whatever ends it without an answer or a failure aborts it.
+    outcome.result = "aborted"
     try:
-        connection, pump = await _send(upstream, request, loop, outcome)
-        await connection.wait_for_head()
+        connection = upstream.take_idle()
+        can_try_again = (
+            connection is not None and request.body is None and request.method in _RETRIED_METHODS
+        )
+        if connection is None:
+            connection = await upstream.connect()
+        while True:
+            _expect_answer(connection, upstream, loop)
+            connection.begin(first, is_head=is_head)
+            if not is_whole and request.body is not None:
+                connection.upload_deadline = float("inf")
+                pump = asyncio.create_task(_pump(connection, request.body, upstream, loop))
+            try:
+                await connection.wait_for_head()
+                break
+            except UpstreamFailure as failure:
+                if not (can_try_again and failure.was_closed_untouched):
+                    raise
+            # The upstream had closed the kept-alive connection meanwhile.
+            can_try_again = False
+            connection = await upstream.connect()
         outcome.seconds_to_head = time.perf_counter() - started
         if pump is not None and not pump.done():
             # It answers early; whether the rest of the body can be read off is not known yet.
@@ -47,74 +76,36 @@ async def forward(
         raise
     finally:
         if connection is not None:
-            if pump is not None and not pump.done():
-                # The upstream has answered without reading the rest of the body (RFC 9112, section
-                # 9.5), or the exchange failed: what is on its way belongs to nobody.
-                pump.cancel()
-                connection.can_be_reused = False
-            if outcome.result != "answered":
-                connection.can_be_reused = False
+            _settle(connection, pump, has_answered=outcome.result == "answered")
             upstream.release(connection, loop.time())
         if outcome.status and outcome.result != "answered":
             client.keep_alive = False
             client.abort()
 
 
-async def _send(
-    upstream: Upstream,
-    request: ForwardRequest,
-    loop: asyncio.AbstractEventLoop,
-    outcome: Forwarded,
-) -> tuple[UpstreamConnection, asyncio.Task[None] | None]:
-    """Write the request, as far as it is there; a body still on its way gets a pump of its own."""
+def _settle(
+    connection: UpstreamConnection, pump: asyncio.Task[None] | None, *, has_answered: bool
+) -> None:
+    """Say whether the connection may be used again."""
+    if pump is not None and not pump.done():
+        # The upstream has answered without reading the rest of the body (RFC 9112, section 9.5), or
+        # the exchange failed: what is on its way belongs to nobody.
+        pump.cancel()
+        connection.can_be_reused = False
+    if not has_answered:
+        connection.can_be_reused = False
+
+
+def _first_bytes(request: ForwardRequest, upstream: Upstream) -> tuple[bytes, bool]:
+    """Write the request as far as it is there, and say whether that is all of it."""
+    head = _request_head(request, upstream.authority)
     body = request.body
-    first = _request_head(request)
-    is_whole = True
-    if body is not None:
-        arrived = body.take()
-        is_whole = body.is_complete
-        first += _frame(arrived, body.length)
-        if is_whole and body.length is None:
-            first += b"0\r\n\r\n"
-    is_head = request.method == "HEAD"
-    # From here on it counts as sent; whatever ends it without an answer or a failure aborts it.
-    outcome.result = "aborted"
-    connection = upstream.take_idle()
-    if connection is None:
-        connection = await upstream.connect()
-    elif body is None and request.method in _RETRIED_METHODS:
-        if await _is_answered(connection, first, upstream, is_head, loop):
-            return connection, None
-        connection = await upstream.connect()
-    _expect_answer(connection, upstream, loop)
-    connection.begin(first, is_head=is_head)
-    if is_whole or body is None:
-        return connection, None
-    connection.upload_deadline = float("inf")
-    return connection, asyncio.create_task(_pump(connection, body, upstream, loop))
-
-
-async def _is_answered(
-    connection: UpstreamConnection,
-    head: bytes,
-    upstream: Upstream,
-    is_head: bool,
-    loop: asyncio.AbstractEventLoop,
-) -> bool:
-    """Try a kept-alive connection; False when the upstream had closed it meanwhile."""
-    _expect_answer(connection, upstream, loop)
-    connection.begin(head, is_head=is_head)
-    try:
-        await connection.wait_for_head()
-    except UpstreamFailure as failure:
-        if failure.reason is Reason.UPSTREAM_UNAVAILABLE and failure.was_untouched:
-            return False
-        upstream.release(connection, loop.time())
-        raise
-    except asyncio.CancelledError:
-        upstream.release(connection, loop.time())
-        raise
-    return True
+    if body is None:
+        return head, True
+    arrived = _frame(body.take(), body.length)
+    if not body.is_complete:
+        return head + arrived, False
+    return head + arrived + (b"0\r\n\r\n" if body.length is None else b""), True
 
 
 def _expect_answer(
@@ -196,9 +187,12 @@ async def _answer(
         client.write(_LAST_CHUNK + _trailer_lines(connection) + b"\r\n")
 
 
-def _request_head(request: ForwardRequest) -> bytes:
-    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.target)]
-    lines.extend([b"%b: %b" % pair for pair in request.headers])
+def _request_head(request: ForwardRequest, authority: bytes) -> bytes:
+    lines = [
+        b"%b %b HTTP/1.1\r\nHost: %b"
+        % (request.method.encode("ascii"), request.target, request.host or authority)
+    ]
+    lines += map(_JOIN, request.headers)
     body = request.body
     if body is not None:
         lines.append(
@@ -213,19 +207,12 @@ def _request_head(request: ForwardRequest) -> bytes:
 def _response_head(
     connection: UpstreamConnection, client: Client, length: int | None, is_chunked: bool
 ) -> bytes:
-    lines = [b"HTTP/1.1 %d %b" % (connection.status, connection.reason_phrase)]
-    has_length = False
-    for name, value in filter_response_headers(connection.headers):
-        if len(name) == 14 and name.lower() == b"content-length":
-            if length is None or connection.status == 204:
-                continue
-            has_length = True
-            lines.append(b"%b: %d" % (name, length))
-        else:
-            lines.append(b"%b: %b" % (name, value))
+    status = connection.status
+    lines = [b"HTTP/1.1 %d %b" % (status, connection.reason_phrase)]
+    lines += map(_JOIN, filter_response_headers(connection.headers))
     if is_chunked:
         lines.append(b"Transfer-Encoding: chunked")
-    elif length is not None and not has_length and connection.status != 204:
+    elif length is not None and status != 204:
         lines.append(b"Content-Length: %d" % length)
     if not client.keep_alive:
         lines.append(b"Connection: close")

@@ -5,8 +5,9 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from gateway.policy.forwarding import UpstreamFailure
 from gateway.policy.rejection import Reason
-from gateway.proxy.connection import UpstreamConnection, UpstreamFailure
+from gateway.proxy.connection import UpstreamConnection
 
 _MAXIMUM_IDLE = 256
 _MAXIMUM_IDLE_SECONDS = 55.0
@@ -89,8 +90,7 @@ class Upstream:
 
     def release(self, connection: UpstreamConnection, now: float) -> None:
         """Take a connection back; `now` is on the loop's clock."""
-        connection.end()
-        if not connection.is_usable:
+        if not connection.end():
             return
         if self._is_closed or len(self._idle) >= _MAXIMUM_IDLE:
             connection.close()

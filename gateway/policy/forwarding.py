@@ -1,5 +1,6 @@
-"""The plain values that `forward` takes: a request, the client to answer, and what became of it."""
+"""The plain values and protocols between whoever judged a request and whoever forwards it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +14,24 @@ class BodyFailure(Exception):  # noqa: N818 - what became of a body, not a fault
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason = reason
         super().__init__(detail)
+
+
+class UpstreamFailure(Exception):  # noqa: N818 - what became of an exchange, not a fault here
+    """An exchange with an upstream failed; `reason` is one of the `upstream_` reasons.
+
+    `was_untouched` says that not one byte of an answer had arrived when the connection closed.
+    """
+
+    def __init__(self, reason: Reason, detail: str, *, was_untouched: bool = False) -> None:
+        self.reason = reason
+        self.detail = detail
+        self.was_untouched = was_untouched
+        super().__init__(detail)
+
+    @property
+    def was_closed_untouched(self) -> bool:
+        """Whether the upstream closed without a word: it may never have seen the request."""
+        return self.was_untouched and self.reason is Reason.UPSTREAM_UNAVAILABLE
 
 
 class RequestBody(Protocol):
@@ -57,10 +76,14 @@ class Client(Protocol):
 
 @dataclass(slots=True)
 class ForwardRequest:
-    """A request that is allowed: its fields are final but for framing."""
+    """A request that is allowed: its fields are final but for framing.
+
+    `headers` do not hold Host; `host` None (HTTP/1.0) becomes the upstream's own authority.
+    """
 
     method: str
     target: bytes
+    host: bytes | None
     headers: list[HeaderPair]
     body: RequestBody | None
 
@@ -78,3 +101,11 @@ class Forwarded:
     bytes_sent: int = 0
     seconds_to_head: float = 0.0
     result: str = ""
+
+
+Forward = Callable[[ForwardRequest, Client, Forwarded], Awaitable[None]]
+"""Send a request to its upstream and the answer to the client; the last one tells how it went.
+
+Raises UpstreamFailure or BodyFailure while its `status` is 0: the client has not been answered yet.
+After that a failure breaks the client's connection and is raised all the same.
+"""
