@@ -47,7 +47,7 @@ class ProtectedResource:
         if not routes:
             await self._refuse(exchange, Rejection(Reason.NO_ROUTE))
             return
-        if not exchange.request.content.is_eof():
+        if not exchange.content.is_eof():
             # Nobody wants this body, and what is still to come is never taken for a request.
             exchange.keep_alive = False
         body = json.dumps(self._describe(exchange.host, suffix, routes)).encode()
