@@ -84,6 +84,12 @@ class FrontProtocol(RequestHandler):
         self.must_measure = False
         self.forwarded_headers: list[HeaderPair] | None = None
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note who it is: the log wants to know when they are gone."""
+        super().connection_made(transport)
+        # Kept by the property, as long as the connection stands to be asked.
+        _ = self.peername
+
     def data_received(self, data: bytes) -> None:
         """Parse; bound the time and the size of a head that comes in pieces."""
         waiter = self._waiter

@@ -178,8 +178,10 @@ async def test_client_that_goes_away_while_its_token_is_checked_is_not_forwarded
         "gateway_requests_total", {'method="GET",route="orders",status="499"': 1}
     )
     stage.tokens.gate.set()
-    await stage.close()
+    (entry,) = await stage.log()
     assert stage.service.is_untouched
+    # Who it was is still known.
+    assert entry["peer"] == "127.0.0.1"
 
 
 async def test_each_route_demands_anew_what_a_cached_token_has(stage: Stage) -> None:
