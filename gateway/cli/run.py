@@ -1,6 +1,7 @@
 """`gateway run`: the gateway, until it is told to stop."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -43,6 +44,9 @@ async def serve(settings: GatewaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with run_gateway(settings) as gateway:
+        # What has been made by now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         typer.echo(describe(gateway.addresses), err=True)
         await stop.wait()
         typer.echo("gateway: draining", err=True)

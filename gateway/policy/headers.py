@@ -9,6 +9,7 @@ it, and to some `X!Auth!Subject` too.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from gateway.policy.token import Token
 
@@ -112,7 +113,15 @@ class RequestHeaderFilter:
 
 
 # Verdicts on a field's name; none is 0, so that `or` finds what is not known yet.
-_CROSSES, _STOPS, _AUTHORIZES, _NAMES_OTHERS, _TAKES_CODINGS = range(1, 6)
+(
+    _CROSSES,
+    _STOPS,
+    _AUTHORIZES,
+    _NAMES_OTHERS,
+    _TAKES_CODINGS,
+    _GIVES_LENGTH,
+    _GIVES_CODING,
+) = range(1, 8)
 _MAXIMUM_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 64
 
@@ -157,35 +166,82 @@ def connection_options(values: Iterable[bytes]) -> frozenset[bytes]:
     )
 
 
-_response_verdicts: dict[bytes, int] = {}
+class MalformedHead(ValueError):  # noqa: N818 - says what the head is
+    """The head of an answer cannot be trusted; the text says why."""
 
 
-def filter_response_headers(headers: Iterable[HeaderPair]) -> list[HeaderPair]:
-    """Give the fields of an upstream's answer that cross to the client, without its framing."""
-    kept = []
+@dataclass(frozen=True, slots=True)
+class ResponseHead:
+    """What an upstream's head says: the fields that cross to the client, and the body's framing.
+
+    `length` is in bytes; None when the body is chunked or ends with the connection.
+    """
+
+    fields: list[HeaderPair]
+    length: int | None
+    is_chunked: bool
+
+
+def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
+    """Read the fields of an upstream's answer, in one pass. Raises MalformedHead."""
+    verdicts = _response_verdicts
+    fields = []
+    length: int | None = None
+    is_chunked = False
     connection: list[bytes] | None = None
     for pair in headers:
-        name = pair[0]
-        verdict = _response_verdicts.get(name) or _judge(
-            name, _response_verdict, _response_verdicts
-        )
+        verdict = verdicts.get(pair[0]) or _judge(pair[0], _response_verdict, verdicts)
         if verdict == _CROSSES:
-            kept.append(pair)
-        elif verdict == _NAMES_OTHERS and pair[1] not in _PLAIN_OPTIONS:
-            connection = [] if connection is None else connection
-            connection.append(pair[1])
-    return kept if connection is None else _without_named(kept, connection)
+            fields.append(pair)
+        elif verdict == _GIVES_LENGTH:
+            length = _read_length(pair[1], length)
+        elif verdict == _NAMES_OTHERS:
+            if pair[1] not in _PLAIN_OPTIONS:
+                connection = [] if connection is None else connection
+                connection.append(pair[1])
+        elif verdict == _GIVES_CODING:
+            if is_chunked or pair[1].rstrip(b" \t").lower() != b"chunked":
+                raise MalformedHead("its Transfer-Encoding is not exactly `chunked`")
+            is_chunked = True
+    if is_chunked and length is not None:
+        raise MalformedHead("it has both Content-Length and Transfer-Encoding")
+    if connection is not None:
+        fields = _without_named(fields, connection)
+    return ResponseHead(fields, length, is_chunked)
 
 
+def _read_length(value: bytes, known: int | None) -> int:
+    # The parser leaves blanks behind a value, which are no part of it.
+    digits = value.rstrip(b" \t")
+    if known is not None or not digits.isdigit():
+        raise MalformedHead("its Content-Length is malformed")
+    return int(digits)
+
+
+def filter_trailers(trailers: Iterable[HeaderPair]) -> list[HeaderPair]:
+    """Give the trailers of an answer that cross to the client (RFC 9110, section 6.5.1)."""
+    return [
+        pair
+        for pair in trailers
+        if _response_verdict(pair[0]) == _CROSSES and pair[0].lower() not in _NOT_IN_TRAILERS
+    ]
+
+
+_NOT_IN_TRAILERS = frozenset({b"host", b"authorization", b"set-cookie"})
 # What Connection almost always says, naming no field.
 _PLAIN_OPTIONS = frozenset({b"keep-alive", b"close"})
+_response_verdicts: dict[bytes, int] = {}
 
 
 def _response_verdict(name: bytes) -> int:
     lower = name.lower()
+    if lower == b"content-length":
+        return _GIVES_LENGTH
+    if lower == b"transfer-encoding":
+        return _GIVES_CODING
     if lower == b"connection":
         return _NAMES_OTHERS
-    return _STOPS if lower in _HOP_BY_HOP or lower == b"content-length" else _CROSSES
+    return _STOPS if lower in _HOP_BY_HOP else _CROSSES
 
 
 def identity_headers(token: Token) -> list[HeaderPair]:

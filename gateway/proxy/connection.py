@@ -12,7 +12,7 @@ from typing import cast
 import httptools
 
 from gateway.policy.forwarding import UpstreamFailure
-from gateway.policy.headers import HeaderPair
+from gateway.policy.headers import HeaderPair, MalformedHead, read_response_head
 from gateway.policy.rejection import Reason
 
 _MAXIMUM_HEAD = 256 * 1024
@@ -33,6 +33,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_chunks",
         "_drain_waiter",
         "_failure",
+        "_fields",
         "_informational",
         "_is_busy",
         "_is_reading_paused",
@@ -92,6 +93,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.reason_phrase = b""
         self.headers: list[HeaderPair] = []
         self.trailers: list[HeaderPair] = []
+        # Where the parser's next field belongs.
+        self._fields = self.headers
         self.length: int | None = None
         self.is_chunked = False
         self.has_head = False
@@ -263,7 +266,7 @@ class UpstreamConnection(asyncio.Protocol):
             cause = error.__context__
             self._fail(
                 Reason.UPSTREAM_INVALID,
-                str(cause) if isinstance(cause, _Malformed) else str(error),
+                str(cause) if isinstance(cause, _Malformed | MalformedHead) else str(error),
             )
             return
         if not self.has_head and self._bytes_of_head > _MAXIMUM_HEAD:
@@ -313,7 +316,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of the head, or of the trailers."""
-        fields = self.trailers if self.has_head else self.headers
+        fields = self._fields
         fields.append((name, value))
         if len(fields) > _MAXIMUM_FIELDS:
             raise _Malformed("it has too many header fields")
@@ -332,13 +335,17 @@ class UpstreamConnection(asyncio.Protocol):
         self.status = status
         if not self.reason_phrase.isalpha() and not _REASON_PHRASE.fullmatch(self.reason_phrase):
             raise _Malformed("its reason phrase holds control characters")
-        self._read_framing()
+        head = read_response_head(self.headers)
+        self.headers = head.fields
+        self.length = head.length
+        self.is_chunked = head.is_chunked
         version = parser.get_http_version()
         if version != "1.1" and (version != "1.0" or self.is_chunked):
             # RFC 9112, section 6.1: HTTP/1.0 knows no chunks, such framing is faulty.
             raise _Malformed(f"it speaks HTTP/{version}" + (", in chunks" * self.is_chunked))
         self.can_be_reused = parser.should_keep_alive()
         self.has_head = True
+        self._fields = self.trailers
         if not self._body_allowed:
             # An answer to HEAD ends here, whatever its Content-Length announces.
             self.is_complete = True
@@ -368,23 +375,6 @@ class UpstreamConnection(asyncio.Protocol):
         if self.has_head:
             self.can_be_reused = False
             raise _Malformed("it sends more than one answer")
-
-    def _read_framing(self) -> None:
-        length: int | None = None
-        for name, value in self.headers:
-            if len(name) == 14 and name.lower() == b"content-length":
-                # The parser leaves blanks behind a value, which are no part of it.
-                digits = value.rstrip(b" \t")
-                if length is not None or not digits.isdigit():
-                    raise _Malformed("its Content-Length is malformed")
-                length = int(digits)
-            elif len(name) == 17 and name.lower() == b"transfer-encoding":
-                if self.is_chunked or value.rstrip(b" \t").lower() != b"chunked":
-                    raise _Malformed("its Transfer-Encoding is not exactly `chunked`")
-                self.is_chunked = True
-        if self.is_chunked and length is not None:
-            raise _Malformed("it has both Content-Length and Transfer-Encoding")
-        self.length = length
 
 
 class _Malformed(Exception):  # noqa: N818 - says what the answer is

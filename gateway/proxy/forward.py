@@ -15,16 +15,13 @@ from gateway.policy.forwarding import (
     RequestBody,
     UpstreamFailure,
 )
-from gateway.policy.headers import filter_response_headers
+from gateway.policy.headers import filter_trailers
 from gateway.proxy.connection import UpstreamConnection
 from gateway.proxy.upstream import Upstream
 
 _RETRIED_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _JOIN = b": ".join
 _LAST_CHUNK = b"0\r\n"
-_NOT_IN_TRAILERS = frozenset(
-    {b"content-length", b"transfer-encoding", b"host", b"authorization", b"trailer", b"set-cookie"}
-)
 
 
 async def forward(
@@ -35,7 +32,7 @@ async def forward(
     Raises UpstreamFailure or BodyFailure while `outcome.status` is 0: the client has not been
     answered yet. After that a failure breaks the client's connection and is raised all the same.
     """
-    loop = asyncio.get_running_loop()
+    loop = upstream.loop
     started = time.perf_counter()
     first, is_whole = _first_bytes(request, upstream)
     is_head = request.method == "HEAD"
@@ -77,7 +74,7 @@ async def forward(
     finally:
         if connection is not None:
             _settle(connection, pump, has_answered=outcome.result == "answered")
-            upstream.release(connection, loop.time())
+            upstream.release(connection)
         if outcome.status and outcome.result != "answered":
             client.keep_alive = False
             client.abort()
@@ -209,7 +206,7 @@ def _response_head(
 ) -> bytes:
     status = connection.status
     lines = [b"HTTP/1.1 %d %b" % (status, connection.reason_phrase)]
-    lines += map(_JOIN, filter_response_headers(connection.headers))
+    lines += map(_JOIN, connection.headers)
     if is_chunked:
         lines.append(b"Transfer-Encoding: chunked")
     elif length is not None and status != 204:
@@ -230,8 +227,4 @@ def _frame(data: bytes, length: int | None) -> bytes:
 
 
 def _trailer_lines(connection: UpstreamConnection) -> bytes:
-    return b"".join(
-        b"%b: %b\r\n" % (name, value)
-        for name, value in filter_response_headers(connection.trailers)
-        if name.lower() not in _NOT_IN_TRAILERS
-    )
+    return b"".join(b"%b: %b\r\n" % pair for pair in filter_trailers(connection.trailers))

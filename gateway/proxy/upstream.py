@@ -36,6 +36,8 @@ class Upstream:
         self.server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.authority = (self.server.removesuffix(":80")).encode("ascii")
         self.timeouts = timeouts
+        # Kept, because asking for the running loop costs a system call on Python 3.11.
+        self.loop = asyncio.get_running_loop()
         self.is_up = True
         self._idle: list[tuple[UpstreamConnection, float]] = []
         self._connections: set[UpstreamConnection] = set()
@@ -53,7 +55,7 @@ class Upstream:
 
     async def connect(self) -> UpstreamConnection:
         """Open a new connection. Raises UpstreamFailure."""
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         try:
             async with asyncio.timeout(self.timeouts.connect):
                 _, connection = await loop.create_connection(
@@ -88,14 +90,14 @@ class Upstream:
             self._sweep_handle = loop.call_later(self._sweep_seconds, self._sweep)
         return connection
 
-    def release(self, connection: UpstreamConnection, now: float) -> None:
-        """Take a connection back; `now` is on the loop's clock."""
+    def release(self, connection: UpstreamConnection) -> None:
+        """Take a connection back."""
         if not connection.end():
             return
         if self._is_closed or len(self._idle) >= _MAXIMUM_IDLE:
             connection.close()
         else:
-            self._idle.append((connection, now))
+            self._idle.append((connection, self.loop.time()))
 
     def count_connections(self) -> Iterable[tuple[str, int]]:
         """Give the numbers of connections, by state."""
@@ -111,7 +113,7 @@ class Upstream:
             connection.close()
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         now = loop.time()
         for connection in tuple(self._connections):
             connection.time_out(now)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from gateway.policy.headers import (
     RequestHeaderFilter,
     connection_options,
-    filter_response_headers,
     fold_name,
     forwarding_headers,
     identity_headers,
+    read_response_head,
 )
 from gateway.policy.token import Token
 
@@ -186,7 +186,6 @@ def test_hop_by_hop_fields_of_an_answer_do_not_cross():
         kept[0],
         (b"X-Hop", b"1"),
         (b"Keep-Alive", b"timeout=5"),
-        (b"Content-Length", b"3"),
         (b"TRANSFER-ENCODING", b"chunked"),
         kept[1],
         (b"Trailer", b"X-Sum"),
@@ -194,7 +193,7 @@ def test_hop_by_hop_fields_of_an_answer_do_not_cross():
         (b"Proxy-Authenticate", b"Basic"),
         kept[2],
     ]
-    assert filter_response_headers(answer) == kept
+    assert read_response_head(answer).fields == kept
 
 
 # --- What upstreams are told of the token ---
