@@ -5,6 +5,7 @@ only when it is in the database and every worker has acknowledged it.
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -194,4 +195,9 @@ def _describe_problem(problem: Problem) -> web.Response:
 
 
 def _respond(status: int, members: Mapping[str, object]) -> web.Response:
-    return web.json_response(members, status=status, headers=_HEADERS)
+    return web.json_response(members, status=status, headers=_HEADERS, dumps=_dump)
+
+
+def _dump(members: object) -> str:
+    # With a line feed, for whoever reads it on a terminal.
+    return json.dumps(members) + "\n"

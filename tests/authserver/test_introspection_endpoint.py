@@ -74,7 +74,7 @@ async def test_every_token_that_is_not_active_is_answered_byte_for_byte_alike(
     answers = {name: await endpoints.introspect(api, token) for name, token in dead.items()}
 
     assert {answer.status for answer in answers.values()} == {200}
-    assert {answer.body for answer in answers.values()} == {b'{"active": false}'}
+    assert {answer.body for answer in answers.values()} == {b'{"active": false}\n'}
     headers = {
         name: {key: value for key, value in answer.headers.items() if key != "Date"}
         for name, answer in answers.items()

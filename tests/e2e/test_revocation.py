@@ -70,6 +70,9 @@ def test_a_stopped_gateway_makes_the_command_fail_and_say_why(gateway):
     """Kill -STOP: exit 1, soon, and the process that may still let the token pass is named."""
     token = issue_token(gateway)
     assert get(gateway, token) == 200
+    started = time.monotonic()
+    gateway.command("token", "inspect", token)
+    start_up = time.monotonic() - started
     os.kill(gateway.pid, signal.SIGSTOP)
     try:
         started = time.monotonic()
@@ -80,8 +83,9 @@ def test_a_stopped_gateway_makes_the_command_fail_and_say_why(gateway):
     assert done.returncode == 1
     assert str(gateway.pid) in done.stderr
     assert "Traceback" not in done.stderr
-    # The command's promise, not a measure of speed: it waits a second for acknowledgements.
-    assert seconds < 2
+    # The command's promise, not a measure of speed: beside what any command takes to start on this
+    # machine now, it waits a second for acknowledgements.
+    assert seconds < start_up + 1.5
     # What was sent is heard as soon as the process runs again.
     deadline = time.monotonic() + 10
     while get(gateway, token) != 401:
