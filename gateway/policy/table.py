@@ -80,18 +80,15 @@ class RouteTable:
         if conflicts:
             raise RouteConflict(conflicts)
         compiler = _Compiler()
-        any_host = compiler.compile(trees.pop(None))
-        self._any_host = (any_host,)
+        self._any_host = compiler.compile(trees.pop(None))
         # A host of its own goes before none, yet what it lacks may still be found under none. Two
         # automata one after the other: joined, each host would take a copy of what all share.
-        self._hosts = {
-            host: (compiler.compile(tree), any_host) for host, tree in trees.items() if host
-        }
+        self._hosts = {host: compiler.compile(tree) for host, tree in trees.items()}
 
     @property
     def hosts(self) -> frozenset[str]:
         """The hosts that routes name."""
-        return frozenset(self._hosts)
+        return frozenset(host for host in self._hosts if host is not None)
 
     def match(self, host: str | None, path: str, method: str) -> Route | frozenset[str] | None:
         """Find the route of a request.
@@ -114,20 +111,20 @@ class RouteTable:
 
     def _find(self, host: str | None, path: str) -> _Leaf | None:
         segments = split_path(path)
-        leaf = None
-        for start in self._hosts.get(host, self._any_host) if host else self._any_host:
-            state = start
-            for segment in segments:
-                following = state.literals.get(segment) or state.parameter
-                if following is None:
-                    leaf = state.fallback
-                    break
-                state = following
-            else:
-                leaf = state.end or state.fallback
-            if leaf is not None:
-                break
+        start = self._hosts.get(host, self._any_host)
+        leaf = _walk(start, segments)
+        if leaf is None and start is not self._any_host:
+            return _walk(self._any_host, segments)
         return leaf
+
+
+def _walk(state: _State, segments: list[str]) -> _Leaf | None:
+    for segment in segments:
+        following = state.literals.get(segment) or state.parameter
+        if following is None:
+            return state.fallback
+        state = following
+    return state.end or state.fallback
 
 
 def _insert(tree: _Node, index: int, route: Route) -> None:
