@@ -132,6 +132,7 @@ def test_a_new_answer_takes_the_place_of_the_old(cache):
     keep(cache, "t", Inactive())
     keep(cache, "t", token())
     assert get(cache, "t") == token()
+    assert cache.count_entries() == 1
     keep(cache, "t", Inactive(Reason.EXPIRED_TOKEN))
     assert get(cache, "t") == Inactive(Reason.EXPIRED_TOKEN)
     assert cache.count_entries() == 1

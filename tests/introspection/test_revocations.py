@@ -353,12 +353,15 @@ def message(**members) -> bytes:
     ],
     ids=lambda line: line[:40],
 )
-async def test_what_is_not_understood_is_not_acknowledged(state_dir, line):
+async def test_what_is_not_understood_is_not_acknowledged(state_dir, line, caplog):
     """Whoever revokes must not believe that it was; and the worker goes on."""
     sink = Sink()
     async with listener(state_dir, sink):
         assert await say(state_dir, line) == b""
         assert sink.heard == []
+        assert [record.msg for record in caplog.records] == [
+            "a revocation could not be understood: %s"
+        ]
         assert await publish(state_dir, TOKEN, source="command") == 1
 
 
