@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -205,6 +206,7 @@ async def run_gateway(
             ),
         )
         recorder = Recorder(guard, metrics, access_log, resource.metadata_url(None))
+        stack.callback(recorder.settle)
         front = FrontServer(
             recorder,
             recorder.refuse_malformed,
@@ -297,7 +299,8 @@ def _log_endpoint(
                 upstream_duration=0.0,
                 bytes_received=0,
                 bytes_sent=0,
-            )
+            ),
+            time.time(),
         )
 
 

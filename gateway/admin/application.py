@@ -40,6 +40,7 @@ def create_application(
         return response
 
     async def show_metrics(_: web.Request) -> web.Response:
+        metrics.settle()
         # The exposition of many series takes a while: requests go on meanwhile.
         exposition = await asyncio.to_thread(metrics.expose)
         return web.Response(body=exposition, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -46,7 +46,7 @@ class ClientConnection(Protocol):
 class Exchange:
     """The request and its outcome; aiohttp's server is given this in place of a request of its own.
 
-    `started` is on time.perf_counter's clock, for the durations of the log and the metrics.
+    `started` is on time.perf_counter's clock, `duration` in seconds, `ended_at` in Unix seconds.
     """
 
     # What an exchange has until something else is known of it. No __slots__: most of these are
@@ -62,6 +62,8 @@ class Exchange:
     bytes_received = 0
     bytes_sent = 0
     forwarded: Forwarded | None = None
+    duration = 0.0
+    ended_at = 0.0
 
     def __init__(
         self,

@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_UPSTREAM = "-"
+# Books are kept in batches: done request by request, between two others, the same work costs
+# several times as much. A scrape and the end settle what is open.
+_BATCH = 64
+_BATCH_SECONDS = 0.1
 
 
 class Recorder:
@@ -40,6 +44,10 @@ class Recorder:
         self._metadata_url = metadata_url
         # Whether each request is the last one of its connection.
         self.is_draining = False
+        self._done: list[Exchange] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        metrics.on_scrape(self.settle)
 
     async def __call__(self, exchange: Exchange) -> web.StreamResponse:
         """Answer a request, and record how it went."""
@@ -99,22 +107,38 @@ class Recorder:
             exchange.status = CLIENT_GONE
 
     def _record(self, exchange: Exchange) -> None:
-        seconds = time.perf_counter() - exchange.started
+        exchange.duration = time.perf_counter() - exchange.started
+        exchange.ended_at = time.time()
+        self._done.append(exchange)
+        if len(self._done) >= _BATCH:
+            self.settle()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(_BATCH_SECONDS, self.settle)
+
+    def settle(self) -> None:
+        """Count and log the requests that have ended since the last time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        done, self._done = self._done, []
+        for exchange in done:
+            route = exchange.route.name if exchange.route is not None else NO_ROUTE
+            self._count(exchange, route)
+            if self._access_log.wants(exchange.reason):
+                self._access_log.write(self._entry(exchange, route), exchange.ended_at)
+
+    def _count(self, exchange: Exchange, route: str) -> None:
         metrics = self._metrics
-        route = exchange.route.name if exchange.route is not None else NO_ROUTE
         method = exchange.method if exchange.method in _METHODS else "other"
         metrics.requests.count(route, method, str(exchange.status))
-        metrics.request_duration.observe(exchange.upstream or _NO_UPSTREAM, seconds)
-        reason = exchange.reason
-        if reason is not None:
-            metrics.count_refusal(route, reason)
+        metrics.request_duration.observe(exchange.upstream or _NO_UPSTREAM, exchange.duration)
+        if exchange.reason is not None:
+            metrics.count_refusal(route, exchange.reason)
         forwarded = exchange.forwarded
         if forwarded is not None and forwarded.result and exchange.upstream is not None:
             metrics.count_upstream(exchange.upstream, forwarded.result, forwarded.seconds_to_head)
-        if self._access_log.wants(reason):
-            self._access_log.write(self._entry(exchange, route, seconds))
 
-    def _entry(self, exchange: Exchange, route: str, seconds: float) -> LogEntry:
+    def _entry(self, exchange: Exchange, route: str) -> LogEntry:
         token = exchange.token
         forwarded = exchange.forwarded
         return LogEntry(
@@ -130,7 +154,7 @@ class Recorder:
             client_id=token.client_id if token is not None else None,
             subject=token.subject if token is not None else None,
             upstream=exchange.upstream,
-            duration=seconds,
+            duration=exchange.duration,
             upstream_duration=forwarded.seconds_to_head if forwarded is not None else 0.0,
             bytes_received=exchange.bytes_received,
             bytes_sent=exchange.bytes_sent,

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,12 +54,10 @@ class AccessLog:
         descriptor: int,
         form: Literal["json", "text"],
         which: Literal["all", "refusals", "none"],
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._descriptor = descriptor
         self._format = format_json if form == "json" else format_text
         self._which = which
-        self._clock = clock
         self._lines: list[str] = []
         self._size = 0
         # What goes out before anything else: the rest of a line, and lines kept for a slow reader.
@@ -74,9 +71,9 @@ class AccessLog:
         """Say whether a request that ended so is to be logged."""
         return self._which == "all" or (reason is not None and self._which == "refusals")
 
-    def write(self, entry: LogEntry) -> None:
-        """Log one request."""
-        line = self._format(self._timestamp(), entry)
+    def write(self, entry: LogEntry, ended_at: float) -> None:
+        """Log one request that ended at a Unix time."""
+        line = self._format(self._timestamp(ended_at), entry)
         self._lines.append(line)
         self._size += len(line)
         if self._size >= _FLUSH_BYTES:
@@ -116,8 +113,7 @@ class AccessLog:
         first = data.index(b"\n") + 1 if self._is_amid_line else 0
         return data[: max(first, data.rfind(b"\n", 0, limit) + 1)]
 
-    def _timestamp(self) -> str:
-        now = self._clock()
+    def _timestamp(self, now: float) -> str:
         second = int(now)
         if second != self._stamped_second:
             self._stamped_second = second

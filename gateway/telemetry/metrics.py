@@ -92,6 +92,7 @@ class Metrics:
         self.tokens_issued = Counter(
             "gateway_tokens_issued_total", "Access tokens issued", ("grant_type",)
         )
+        self._settlers: list[Callable[[], None]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         for family in vars(self).copy().values():
             if isinstance(family, Counter | Histogram):
@@ -129,6 +130,15 @@ class Metrics:
     ) -> None:
         """Add a gauge that `values` is called for at each scrape."""
         self._registry.register(Gauge(name, help_text, labels, values))
+
+    def on_scrape(self, settle: Callable[[], None]) -> None:
+        """Have something called in the event loop before the metrics are read."""
+        self._settlers.append(settle)
+
+    def settle(self) -> None:
+        """Count what has happened and is not counted yet; call it before `expose`."""
+        for settle in self._settlers:
+            settle()
 
     def expose(self) -> bytes:
         """Write all of it in Prometheus's text format."""

@@ -10,6 +10,7 @@ GET = b"GET /public/a HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
 def series_names(stage: Stage) -> set[str]:
+    stage.gateway.metrics.settle()
     text = stage.gateway.metrics.expose().decode()
     return {line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#")}
 

@@ -352,6 +352,7 @@ class Stage:
 
     def series(self, name: str) -> dict[str, float]:
         """The series of one metric that are not 0, by their labels as written."""
+        self.gateway.metrics.settle()
         text = self.gateway.metrics.expose().decode()
         found = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
         return {labels: float(value) for labels, value in found if float(value)}
