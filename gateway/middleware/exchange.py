@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
 
+from gateway.introspection.cache import Answer
 from gateway.policy.forwarding import BodyFailure, Forwarded
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
@@ -38,6 +39,11 @@ class ClientConnection(Protocol):
         ...
 
     @property
+    def writing_paused(self) -> bool:
+        """Whether the kernel takes no more for now."""
+        ...
+
+    @property
     def ssl_context(self) -> object:
         """None on a connection without TLS."""
         ...
@@ -46,15 +52,17 @@ class ClientConnection(Protocol):
 class Exchange:
     """The request and its outcome; aiohttp's server is given this in place of a request of its own.
 
-    `started` is on time.perf_counter's clock, `duration` in seconds, `ended_at` in Unix seconds.
+    `authority` is the Host header as it came. `started` is on time.perf_counter's clock, `duration`
+    in seconds, `ended_at` in Unix seconds.
     """
 
     # What an exchange has until something else is known of it. No __slots__: most of these are
     # never set, and to set all of them for every request costs more than to look them up here.
     host: str | None = None
+    authority: bytes | None = None
     path = ""
     route: Route | None = None
-    token: Token | None = None
+    answer: Answer | None = None
     upstream: str | None = None
     status = 0
     reason: Reason | None = None
@@ -92,6 +100,12 @@ class Exchange:
         peername = self.protocol.peername
         return str(peername[0]) if isinstance(peername, tuple) else "unix"
 
+    @property
+    def token(self) -> Token | None:
+        """Who asks, when somebody vouched for them."""
+        verdict = self.answer.verdict if self.answer is not None else None
+        return verdict if isinstance(verdict, Token) else None
+
     # What aiohttp asks of its own requests.
 
     _task: object = None
@@ -110,6 +124,11 @@ class Exchange:
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         transport.write(data)
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether the client takes less than it is sent."""
+        return self.protocol.writing_paused
 
     async def drain(self) -> None:
         """Wait until the client takes more."""

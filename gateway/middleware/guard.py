@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from aiohttp import HttpVersion10
+from aiohttp.hdrs import AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING
 
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.exchange import Exchange, ExchangeBody
@@ -28,8 +29,8 @@ from gateway.policy.path import AmbiguousPath, canonicalize_path
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.table import RouteTable
 from gateway.policy.target import MalformedTarget, split_target
-from gateway.policy.token import Token
 
+NO_BODY = -1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -91,10 +92,9 @@ class Guard:
             return
         exchange.route = route
         judgement = await judge_token(
-            route, exchange.headers.getall("Authorization", ()), self._introspectors
+            route, exchange.headers.getall(AUTHORIZATION, ()), self._introspectors
         )
-        if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
-            exchange.token = judgement.answer.verdict
+        exchange.answer = judgement.answer
         rejection = judgement.rejection or self._judge_body(exchange, length)
         if rejection is not None:
             await self._refuse(exchange, rejection)
@@ -106,9 +106,10 @@ class Guard:
         message = exchange.message
         if not exchange.speaks_http_1_1 and message.version != HttpVersion10:
             raise Malformed(Reason.MALFORMED_REQUEST, "neither HTTP/1.1 nor HTTP/1.0")
-        value = exchange.headers.get("Host")
+        value = exchange.headers.get(HOST)
         if value is not None:
             exchange.host = normalize_host(value)
+            exchange.authority = value.encode("latin-1", "replace")
             if exchange.host is None:
                 raise Malformed(Reason.MALFORMED_REQUEST, "the Host header is malformed")
         try:
@@ -122,24 +123,27 @@ class Guard:
         return query
 
     def _read_framing(self, exchange: Exchange) -> int | None:
-        """Give the announced length of the body, None when it is chunked. Raises Malformed."""
+        """Give the announced length of the body, None when it is chunked, or NO_BODY.
+
+        Raises Malformed.
+        """
         headers = exchange.headers
         if exchange.protocol.must_measure:
             size = sum(len(name) + len(value) + 4 for name, value in exchange.message.raw_headers)
             if size > self._limits.header_bytes:
                 raise Malformed(Reason.HEADERS_TOO_LARGE, f"{size} bytes")
-        encoding = headers.get("Transfer-Encoding")
+        encoding = headers.get(TRANSFER_ENCODING)
         if encoding is not None:
             if not exchange.speaks_http_1_1 or encoding.lower() != "chunked":
                 raise Malformed(Reason.MALFORMED_REQUEST, "Transfer-Encoding is not `chunked`")
-            if "Content-Length" in headers or len(headers.getall("Transfer-Encoding")) > 1:
+            if CONTENT_LENGTH in headers or len(headers.getall(TRANSFER_ENCODING)) > 1:
                 raise Malformed(Reason.MALFORMED_REQUEST, "the framing is ambiguous")
             # aiohttp's parser takes the last trailer for a field of the request that follows.
             exchange.keep_alive = False
             return None
-        length = headers.get("Content-Length")
+        length = headers.get(CONTENT_LENGTH)
         if length is None:
-            return 0
+            return NO_BODY
         if not (length.isascii() and length.isdigit()):
             raise Malformed(Reason.MALFORMED_REQUEST, "Content-Length is malformed")
         return int(length)
@@ -148,8 +152,8 @@ class Guard:
         if length is not None and length > self._limits.body_bytes:
             return Rejection(Reason.BODY_TOO_LARGE, detail=f"{length} bytes announced")
         headers = exchange.headers
-        if "Expect" in headers:
-            expectations = headers.getall("Expect")
+        if EXPECT in headers:
+            expectations = headers.getall(EXPECT)
             if any(one.lower() != "100-continue" for one in expectations):
                 return Rejection(Reason.EXPECTATION_FAILED)
         return None
@@ -160,13 +164,12 @@ class Guard:
         route = judgement.route
         assert route is not None  # noqa: S101 - for the type checker: a judged request has one
         exchange.upstream = route.upstream
-        host = exchange.headers.get("Host")
         request = ForwardRequest(
             exchange.method,
             (exchange.path + query).encode("utf-8", "surrogateescape"),
-            None if host is None else host.encode("ascii"),
+            exchange.authority,
             self._headers(exchange, judgement),
-            self._body(exchange, length),
+            None if length == NO_BODY else self._body(exchange, length),
         )
         outcome = exchange.forwarded = Forwarded()
         try:
@@ -188,9 +191,8 @@ class Guard:
             exchange.message.raw_headers, keep_authorization=judgement.keeps_authorization
         )
         headers += exchange.protocol.forwarded_headers or self._forwarding_headers(exchange)
-        host = exchange.headers.get("Host")
-        if host is not None:
-            headers.append((b"X-Forwarded-Host", host.encode("ascii")))
+        if exchange.authority is not None:
+            headers.append((b"X-Forwarded-Host", exchange.authority))
         headers.append((b"X-Request-Id", exchange.request_id.encode("ascii")))
         route = judgement.route
         if judgement.answer is not None and route is not None and not route.is_public:
@@ -206,10 +208,8 @@ class Guard:
         protocol.forwarded_headers = forwarding_headers(exchange.peer, scheme, ())
         return protocol.forwarded_headers
 
-    def _body(self, exchange: Exchange, length: int | None) -> ExchangeBody | None:
-        if length == 0 and "Content-Length" not in exchange.headers:
-            return None
-        if "Expect" in exchange.headers and exchange.speaks_http_1_1 and length != 0:
+    def _body(self, exchange: Exchange, length: int | None) -> ExchangeBody:
+        if EXPECT in exchange.headers and exchange.speaks_http_1_1 and length != 0:
             # Only now: a body is not asked for before the request is allowed.
             exchange.write(_CONTINUE)
         return ExchangeBody(

@@ -90,7 +90,8 @@ async def _judge_public(
     """
     token = read_bearer(authorization)
     if isinstance(token, Reason):
-        return Judgement(route, None, keeps_authorization=True)
+        # Of several headers, or of a malformed one, another parser may make a token of ours.
+        return Judgement(route, None, keeps_authorization=token is Reason.MISSING_TOKEN)
     if route.authorization_server is None:
         return Judgement(route, None)
     introspector = introspectors[route.authorization_server]

@@ -65,6 +65,11 @@ class Client(Protocol):
         """Send bytes. Raises ConnectionError when the client is gone."""
         ...
 
+    @property
+    def is_congested(self) -> bool:
+        """Whether `drain` would have to wait."""
+        ...
+
     async def drain(self) -> None:
         """Wait until more may be sent."""
         ...

@@ -162,7 +162,8 @@ async def _answer(
     if is_small:
         outcome.bytes_sent = len(head) + len(body)
         client.write(head + body if has_body else head)
-        await client.drain()
+        if client.is_congested:
+            await client.drain()
         return
     client.write(head)
     outcome.bytes_sent = len(head)
@@ -174,8 +175,9 @@ async def _answer(
             outcome.bytes_sent += len(framed)
             client.write(framed)
             # A client that reads slowly is no fault of the upstream.
-            connection.deadline = float("inf")
-            await client.drain()
+            if client.is_congested:
+                connection.deadline = float("inf")
+                await client.drain()
         connection.deadline = loop.time() + idle
         data = await connection.read()
         if not data:
