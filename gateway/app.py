@@ -28,7 +28,8 @@ from gateway.middleware.front import FrontLimits, FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.record import Recorder
-from gateway.policy.interfaces import Introspector
+from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector
+from gateway.policy.tokenformat import new_token
 from gateway.proxy.forward import forward
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
 from gateway.settings import Address, GatewaySettings, compile_routes
@@ -130,18 +131,36 @@ class RunningGateway:
     """A gateway that accepts connections; made by `run_gateway`."""
 
     def __init__(
-        self, addresses: Addresses, metrics: Metrics, server: FrontServer, recorder: Recorder
+        self,
+        addresses: Addresses,
+        metrics: Metrics,
+        server: FrontServer,
+        recorder: Recorder,
+        embedded: Introspector | None,
     ) -> None:
         self.addresses = addresses
         self.metrics = metrics
         self.is_draining = False
         self._server = server
         self._recorder = recorder
+        self._embedded = embedded
         self._sites: list[asyncio.Server] = []
 
     async def why_not_ready(self) -> str | None:
-        """Give None when the gateway can serve, else the reason."""
-        return "draining" if self.is_draining else None
+        """Give None when the gateway can serve, else the reason.
+
+        A foreign authorization server that is down is no reason to take the gateway out: what it
+        remembers goes on working, and every other gateway would be taken out with it.
+        """
+        if self.is_draining:
+            return "draining"
+        if self._embedded is not None:
+            try:
+                # Nobody has this token; what counts is that the database could say so.
+                await self._embedded.introspect(new_token("at"))
+            except AuthorizationServerUnavailable as error:
+                return f"the embedded authorization server cannot answer: {error}"
+        return None
 
     async def accept(self, sock: socket.socket) -> None:
         """Begin to accept clients."""
@@ -217,13 +236,12 @@ async def run_gateway(
                 idle_seconds=settings.timeouts.idle,
             ),
         )
-        gateway = RunningGateway(addresses, metrics, front, recorder)
+        embedded = _find_embedded(settings, introspectors)
+        gateway = RunningGateway(addresses, metrics, front, recorder, embedded)
         admin = create_application(metrics, gateway.why_not_ready, settings.admin_listen.host)
         await _serve(admin, sockets["admin"], stack)
-        for name, introspector in introspectors.items():
-            if settings.authorization_servers[name].embedded is not None:
-                embedded = cast("EmbeddedServer", introspector)
-                await _serve(embedded.application(), sockets["authorization_server"], stack)
+        if embedded is not None:
+            await _serve(embedded.application(), sockets["authorization_server"], stack)
         await gateway.accept(sockets["guard"])
         stack.push_async_callback(gateway.drain)
         yield gateway
@@ -290,15 +308,7 @@ def _log_endpoint(
                 path=path,
                 route="-",
                 status=status,
-                reason=None,
-                detail="",
-                client_id=None,
-                subject=None,
-                upstream=None,
                 duration=seconds,
-                upstream_duration=0.0,
-                bytes_received=0,
-                bytes_sent=0,
             ),
             time.time(),
         )
@@ -319,6 +329,15 @@ async def _listen_for_revocations(
         yield
     finally:
         await listener.__aexit__()
+
+
+def _find_embedded(
+    settings: GatewaySettings, introspectors: Mapping[str, Introspector]
+) -> "EmbeddedServer | None":
+    for name, server in settings.authorization_servers.items():
+        if server.embedded is not None:
+            return cast("EmbeddedServer", introspectors[name])
+    return None
 
 
 def _public_url(settings: GatewaySettings, addresses: Addresses) -> str:

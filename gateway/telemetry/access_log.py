@@ -35,15 +35,15 @@ class LogEntry:
     path: str
     route: str
     status: int
-    reason: Reason | None
-    detail: str
-    client_id: str | None
-    subject: str | None
-    upstream: str | None
-    duration: float
-    upstream_duration: float
-    bytes_received: int
-    bytes_sent: int
+    reason: Reason | None = None
+    detail: str = ""
+    client_id: str | None = None
+    subject: str | None = None
+    upstream: str | None = None
+    duration: float = 0.0
+    upstream_duration: float = 0.0
+    bytes_received: int = 0
+    bytes_sent: int = 0
 
 
 class AccessLog:

@@ -110,3 +110,13 @@ def test_what_a_killed_gateway_left_behind_does_not_hinder_a_revocation(gateway)
     gateway.program.process.wait()
     done = gateway.command("token", "revoke", token)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_gateway_whose_database_is_gone_says_that_it_is_not_ready(gateway):
+    """/readyz is 503 with the reason in words; /healthz goes on saying that the process lives."""
+    assert requests.get(f"{gateway.admin_url}/readyz", timeout=10).status_code == 200
+    (gateway.configuration.parent / "state" / "gateway.db").unlink()
+    answer = requests.get(f"{gateway.admin_url}/readyz", timeout=10)
+    assert answer.status_code == 503
+    assert "authorization server" in answer.text
+    assert requests.get(f"{gateway.admin_url}/healthz", timeout=10).status_code == 200
