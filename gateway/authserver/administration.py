@@ -201,7 +201,7 @@ class Administration:
             revoke_tokens_of(connection, client_id, int(self._clock()))
             if not delete_client(connection, client_id):
                 raise UnknownClient(_no_such_client(client_id))
-        return Revocation(self._options.name, "client", client_id)
+        return Revocation(self._options.issuer, "client", client_id)
 
     def issue_token(
         self,
@@ -279,7 +279,7 @@ class Administration:
             if found is None:
                 return None
             revoke_token(connection, found.hash, int(self._clock()))
-        return Revocation(self._options.name, "token", found.hash.hex())
+        return Revocation(self._options.issuer, "token", found.hash.hex())
 
     def _check_declared(self, scopes: Collection[str]) -> None:
         undeclared = sorted(set(scopes) - self._options.scopes.keys())

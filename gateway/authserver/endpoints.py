@@ -134,7 +134,7 @@ class Endpoints:
     async def _revoke(self, request: web.Request) -> web.Response:
         answer = await self._converse(request, Conversation.revoke)
         if answer.revoked is not None:
-            revocation = Revocation(self._options.name, "token", answer.revoked.hex())
+            revocation = Revocation(self._options.issuer, "token", answer.revoked.hex())
             try:
                 await self._publish(revocation)
             except (RevocationNotAcknowledged, OSError) as error:

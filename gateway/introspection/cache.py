@@ -20,6 +20,7 @@ from gateway.policy.token import Inactive, Token
 from gateway.policy.tokenformat import token_hash
 
 _MAXIMUM_NEGATIVE_ENTRIES = 10_000
+_PREFIX_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,13 @@ class Flight:
 
     key: bytes
     is_revoked: bool = False
-    revoked_clients: set[str] = field(default_factory=set)
+    revoked_clients: set[tuple[str, str]] = field(default_factory=set)
 
     def is_overtaken(self, verdict: Token | Inactive) -> bool:
         """Whether a revocation that arrived meanwhile concerns this answer."""
         return self.is_revoked or (
-            isinstance(verdict, Token) and verdict.client_id in self.revoked_clients
+            isinstance(verdict, Token)
+            and (verdict.issuer, verdict.client_id) in self.revoked_clients
         )
 
 
@@ -73,11 +75,12 @@ class IntrospectionCache:
             min(max_entries, _MAXIMUM_NEGATIVE_ENTRIES)
         )
         self._flights: dict[int, Flight] = {}
+        self._prefixes: set[bytes] = set()
 
     @staticmethod
     def source_prefix(authorization_server: str) -> bytes:
         """Give what stands before each key of this server: answers of two never mix."""
-        return hashlib.sha256(authorization_server.encode()).digest()[:8]
+        return hashlib.sha256(authorization_server.encode()).digest()[:_PREFIX_LENGTH]
 
     def get(self, key: bytes) -> Answer | None:
         """Give a fresh answer, or None."""
@@ -93,6 +96,7 @@ class IntrospectionCache:
 
     def depart(self, key: bytes) -> Flight:
         """Note that a question is on its way. It must come back through `land` or `abandon`."""
+        self._prefixes.add(key[:_PREFIX_LENGTH])
         flight = Flight(key)
         self._flights[id(flight)] = flight
         return flight
@@ -109,26 +113,33 @@ class IntrospectionCache:
         self._flights.pop(id(flight), None)
 
     def revoke(self, revocation: Revocation) -> None:
-        """Forget what has been revoked, and mark the questions on their way. RevocationSink."""
-        prefix = self.source_prefix(revocation.authorization_server)
+        """Forget what has been revoked, and mark the questions on their way. RevocationSink.
+
+        A token is forgotten whoever was asked about it: its hash names no other one.
+        """
         if revocation.kind == "token":
-            key = prefix + bytes.fromhex(revocation.value)
-            self._forget(key)
-            self._keep(key, Inactive(Reason.REVOKED_TOKEN))
+            self._revoke_token(bytes.fromhex(revocation.value))
         else:
-            for key in [
-                key
-                for key, answer in self._active.items()
-                if key.startswith(prefix)
-                and isinstance(answer.verdict, Token)
-                and answer.verdict.client_id == revocation.value
-            ]:
-                self._forget(key)
+            self._revoke_client(revocation.issuer, revocation.value)
+
+    def _revoke_token(self, token_hash: bytes) -> None:
+        for prefix in self._prefixes:
+            self._forget(prefix + token_hash)
+            self._keep(prefix + token_hash, Inactive(Reason.REVOKED_TOKEN))
         for flight in self._flights.values():
-            if revocation.kind == "token":
-                flight.is_revoked = flight.is_revoked or flight.key == key
-            elif flight.key.startswith(prefix):
-                flight.revoked_clients.add(revocation.value)
+            flight.is_revoked = flight.is_revoked or flight.key[_PREFIX_LENGTH:] == token_hash
+
+    def _revoke_client(self, issuer: str, client_id: str) -> None:
+        for key in [
+            key
+            for key, answer in self._active.items()
+            if isinstance(answer.verdict, Token)
+            and answer.verdict.client_id == client_id
+            and answer.verdict.issuer == issuer
+        ]:
+            self._forget(key)
+        for flight in self._flights.values():
+            flight.revoked_clients.add((issuer, client_id))
 
     def count_entries(self) -> int:
         """Say how many answers are held, stale ones included."""

@@ -99,7 +99,7 @@ async def publish(
     pass; and OSError when it cannot be seen which workers there are.
     """
     message = {
-        "authorization_server": revocation.authorization_server,
+        "issuer": revocation.issuer,
         "kind": revocation.kind,
         "value": revocation.value,
         "source": source,
@@ -200,12 +200,12 @@ def _read_message(line: bytes) -> tuple[Revocation, str]:
     message = json.loads(line)
     if not isinstance(message, dict) or not line.endswith(b"\n"):
         raise ValueError("it is no line with a JSON object")
-    server, kind, value = (message.get(name) for name in ("authorization_server", "kind", "value"))
-    if not isinstance(server, str) or not isinstance(value, str):
+    issuer, kind, value = (message.get(name) for name in ("issuer", "kind", "value"))
+    if not isinstance(issuer, str) or not isinstance(value, str):
         raise ValueError("it does not say what has been revoked")  # noqa: TRY004 - nonsense as above
     if kind not in ("token", "client"):
         raise ValueError("it is of an unknown kind")
     if kind == "token" and not _TOKEN_HASH.fullmatch(value):
         raise ValueError("it names no token")
     source = message.get("source")
-    return Revocation(server, kind, value), source if source in SOURCES else _OTHER_SOURCE
+    return Revocation(issuer, kind, value), source if source in SOURCES else _OTHER_SOURCE

@@ -24,9 +24,12 @@ class RevocationNotAcknowledged(Exception):  # noqa: N818 - a state of the worke
 
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """What has been revoked: `value` is a token's hex SHA-256, or a client_id."""
+    """What has been revoked: `value` is a token's hex SHA-256, or a client_id of the issuer.
 
-    authorization_server: str
+    It names the issuer, not what a configuration calls it: two processes may call it differently.
+    """
+
+    issuer: str
     kind: Literal["token", "client"]
     value: str
 

@@ -15,7 +15,7 @@ from gateway.authserver.administration import (
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.policy.interfaces import Revocation
 from gateway.policy.tokenformat import has_valid_checksum, new_token, token_hash
-from tests.authserver.conftest import Clock
+from tests.authserver.conftest import ISSUER, Clock
 
 Query = Callable[..., list[tuple[Any, ...]]]
 GRANT = ["client_credentials"]
@@ -104,7 +104,7 @@ def test_removing_a_client_revokes_its_tokens_and_no_others(
     tokens = [administration.issue_token("shop").token for _ in range(3)]
     other = administration.issue_token("other").token
 
-    assert administration.remove_client("shop") == Revocation("local", "client", "shop")
+    assert administration.remove_client("shop") == Revocation(ISSUER, "client", "shop")
 
     for token in tokens:
         found = administration.inspect_token(token)
@@ -181,7 +181,7 @@ def test_a_revoked_token_keeps_its_time_and_gives_its_revocation_again(
     administration: Administration, shop: NewSecret, clock: Clock
 ) -> None:
     issued = administration.issue_token("shop")
-    expected = Revocation("local", "token", issued.record.hash.hex())
+    expected = Revocation(ISSUER, "token", issued.record.hash.hex())
 
     first = int(clock.now)
     assert administration.revoke_token(issued.token) == expected

@@ -12,7 +12,7 @@ from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive
 from gateway.policy.tokenformat import new_token, token_hash
-from tests.authserver.conftest import Clock, Endpoints, Surroundings
+from tests.authserver.conftest import ISSUER, Clock, Endpoints, Surroundings
 
 Query = Callable[..., list[tuple[Any, ...]]]
 
@@ -34,7 +34,7 @@ async def test_a_client_takes_back_its_token(
     answer = await endpoints.revoke(shop, token)
 
     assert (answer.status, answer.json) == (200, {})
-    assert surroundings.published == [Revocation("local", "token", token_hash(token).hex())]
+    assert surroundings.published == [Revocation(ISSUER, "token", token_hash(token).hex())]
     assert await server.introspect(token) == Inactive(Reason.REVOKED_TOKEN)
 
 

@@ -102,7 +102,7 @@ def test_removing_tells_the_workers(run: Run, file: Path) -> None:
     assert json.loads(out) == {"client_id": "shop", "removed": True, "acknowledged": 1}
     assert [json.loads(line) for line in heard] == [
         {
-            "authorization_server": "local",
+            "issuer": "http://127.0.0.1:8081",
             "kind": "client",
             "value": "shop",
             "source": "command",

@@ -152,9 +152,12 @@ async def test_a_revocation_overtakes_an_introspection_that_is_held_open(
     with holding_proxy(authorization_server.authorization_server_url) as proxy:
         # The guard is a second worker of the same host: it hears the same revocations.
         state_dir = str(authorization_server.configuration.parent / "state")
-        guard = start_gateway(
-            {**guard_settings(authorization_server, proxy.url, httpbin), "state_dir": state_dir}
-        )
+        # It calls the server by another name than the server's own process does.
+        settings = guard_settings(authorization_server, proxy.url, httpbin)
+        settings["authorization_servers"] = {
+            "corporate": settings["authorization_servers"]["local"]
+        }
+        guard = start_gateway({**settings, "state_dir": state_dir})
         token = issue_token(authorization_server)
         waiting = asyncio.create_task(get_many(f"{guard.url}/get", token, 1))
         await asyncio.to_thread(wait_until, lambda: proxy.held == 1)

@@ -12,7 +12,7 @@ from gateway.policy.interfaces import Revocation
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token
 from gateway.policy.tokenformat import token_hash
-from tests.introspection.conftest import Clock, token
+from tests.introspection.conftest import ISSUER, Clock, token
 
 LOCAL = IntrospectionCache.source_prefix("local")
 OTHER = IntrospectionCache.source_prefix("other")
@@ -27,12 +27,12 @@ def get(cache, text, prefix=LOCAL):
     return answer and answer.verdict
 
 
-def revoke_token(cache, text, server="local"):
-    cache.revoke(Revocation(server, "token", token_hash(text).hex()))
+def revoke_token(cache, text):
+    cache.revoke(Revocation(ISSUER, "token", token_hash(text).hex()))
 
 
-def revoke_client(cache, client_id, server="local"):
-    cache.revoke(Revocation(server, "client", client_id))
+def revoke_client(cache, client_id, issuer=ISSUER):
+    cache.revoke(Revocation(issuer, "client", client_id))
 
 
 def test_an_answer_is_remembered_for_its_lifetime_and_no_longer(cache, monotonic):
@@ -174,13 +174,23 @@ def test_a_revoked_client_takes_all_its_tokens_along_and_no_others(cache):
     assert get(cache, "n")
 
 
-def test_a_revocation_at_one_server_leaves_another_alone(cache):
-    keep(cache, "t", token("app"), OTHER)
-    flight = cache.depart(cache_key(OTHER, "v"))
-    revoke_token(cache, "t", "local")
-    revoke_client(cache, "app", "local")
-    assert get(cache, "t", OTHER) == token("app")
+def test_a_clients_revocation_by_one_issuer_leaves_anothers_clients_alone(cache):
+    keep(cache, "t", token("app"))
+    flight = cache.depart(cache_key(LOCAL, "v"))
+    revoke_client(cache, "app", "https://another.example")
+    assert get(cache, "t") == token("app")
     assert cache.land(flight, token("app")).verdict == token("app")
+
+
+def test_a_revoked_token_is_forgotten_whatever_its_server_is_called(cache):
+    """Two processes of a host may name the same server differently, and both hear of it."""
+    keep(cache, "t", token(), OTHER)
+    keep(cache, "u", token(), OTHER)
+    flight = cache.depart(cache_key(OTHER, "t"))
+    revoke_token(cache, "t")
+    assert get(cache, "t", OTHER) == Inactive(Reason.REVOKED_TOKEN)
+    assert get(cache, "u", OTHER) == token()
+    assert cache.land(flight, token()).verdict == Inactive(Reason.REVOKED_TOKEN)
 
 
 @pytest.mark.parametrize(

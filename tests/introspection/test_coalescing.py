@@ -12,7 +12,7 @@ from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive
 from gateway.policy.tokenformat import token_hash
 from gateway.telemetry.metrics import Metrics
-from tests.introspection.conftest import HeldServer, token
+from tests.introspection.conftest import ISSUER, HeldServer, token
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ async def test_a_question_is_shared_between_equals_only(cache, metrics):
 @pytest.mark.parametrize(
     "revocation",
     [
-        Revocation("local", "token", token_hash("t").hex()),
-        Revocation("local", "client", "app"),
+        Revocation(ISSUER, "token", token_hash("t").hex()),
+        Revocation(ISSUER, "client", "app"),
     ],
     ids=["token", "client"],
 )
@@ -179,7 +179,7 @@ async def test_a_call_in_flight_is_not_joined_once_it_has_its_answer(server, met
 
     async def revoke_and_ask():
         await go_on
-        cache.revoke(Revocation("local", "client", "app"))
+        cache.revoke(Revocation(ISSUER, "client", "app"))
         return await asker.ask("t")
 
     [early] = await start(asker)

@@ -20,7 +20,7 @@ from gateway.introspection.cache import IntrospectionCache, cache_key
 from gateway.introspection.revocations import RevocationListener, publish
 from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
 from gateway.policy.tokenformat import token_hash
-from tests.introspection.conftest import token
+from tests.introspection.conftest import ISSUER, token
 
 TOKEN = Revocation("local", "token", token_hash("t").hex())
 CLIENT = Revocation("local", "client", 'app "é\n')
@@ -88,7 +88,7 @@ async def test_a_cache_has_forgotten_when_publish_returns(state_dir):
     async with RevocationListener(state_dir, cache, lambda _: None):
         await publish(state_dir, TOKEN, source="command")
         assert cache.get(keys[0]).verdict.reason == "revoked_token"
-        await publish(state_dir, Revocation("local", "client", "app"), source="command")
+        await publish(state_dir, Revocation(ISSUER, "client", "app"), source="command")
         assert cache.get(keys[1]) is None
 
 
@@ -319,7 +319,7 @@ async def say(state_dir, line: bytes) -> bytes:
 
 
 def message(**members) -> bytes:
-    known = {"authorization_server": "local", "kind": "client", "value": "app", "source": "command"}
+    known = {"issuer": "local", "kind": "client", "value": "app", "source": "command"}
     return json.dumps(known | members).encode() + b"\n"
 
 
@@ -333,8 +333,8 @@ def message(**members) -> bytes:
         b"null\n",
         b'"text"\n',
         b"{}\n",
-        message(authorization_server=None),
-        message(authorization_server=["local"]),
+        message(issuer=None),
+        message(issuer=["local"]),
         message(kind=None),
         message(kind="tokens"),
         message(kind=["token"]),
