@@ -3,9 +3,9 @@
 Rules: no spelling of an identity header that a client sent reaches an upstream; no hop-by-hop field
 crosses in either direction (RFC 9110, section 7.6.1); framing is the gateway's own on each side.
 
-Names are compared folded (lower case, whatever is neither letter nor digit read as `-`), because
-CGI, WSGI and their kin fold them so: `X_Auth_Subject` is X-Auth-Subject to the service that trusts
-it, and to some `X!Auth!Subject` too.
+CGI, WSGI and their kin fold names: `X_Auth_Subject` is X-Auth-Subject to the service that trusts it,
+to some `X!Auth!Subject` too, and SCRIPT_NAME moves an application to another path. So a request's
+name of other characters than letters, digits and `-` never crosses.
 """
 
 from collections.abc import Callable, Iterable
@@ -52,6 +52,18 @@ _UNTRUSTED = frozenset(
         b"x-url-scheme",
         b"x-scheme",
         b"front-end-https",
+        b"x-forwarded",
+        b"client-ip",
+        b"remote-user",
+        b"x-remote-user",
+        # Where an application is mounted: gunicorn, daphne and middlewares of WSGI cut this off the
+        # path, so that the upstream would read another path than the one that was judged.
+        b"script-name",
+        b"x-script-name",
+        b"path-info",
+        b"daphne-root-path",
+        # CGI turns it into HTTP_PROXY, which HTTP clients obey (CVE-2016-5385).
+        b"proxy",
     }
 )
 _STRIPPED_FROM_REQUESTS = _HOP_BY_HOP | _REPLACED | _UNTRUSTED
@@ -143,6 +155,10 @@ def _request_verdict(name: bytes) -> int:
     if lower == b"te":
         return _TAKES_CODINGS
     folded = fold_name(name)
+    if folded != lower:
+        # A name with `_` or `.` has a twin with `-` to whoever folds names; no gateway can know all
+        # that an upstream trusts by such a name. nginx drops them, too.
+        return _STOPS
     if folded in _STRIPPED_FROM_REQUESTS or folded.startswith(_STRIPPED_PREFIXES):
         return _STOPS
     return _CROSSES

@@ -587,3 +587,10 @@ def test_no_token_ever_stands_in_a_log(gateway, bearer, token):
     written = gateway.program.output.read_text() + gateway.program.text()
     assert "/get" in written
     assert token not in written
+
+
+@pytest.mark.parametrize("name", ["SCRIPT_NAME", "script_name", "Script-Name"])
+def test_no_header_moves_the_service_to_another_path(gateway, name):
+    """gunicorn on loopback cuts SCRIPT_NAME off the path: /basic-auth/headers would be /headers."""
+    url = f"{gateway.url}/basic-auth/headers"
+    assert requests.get(url, headers={name: "/basic-auth"}, timeout=30).status_code == 404

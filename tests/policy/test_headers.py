@@ -295,3 +295,15 @@ def test_what_a_trusted_proxy_says_of_its_way_is_extended():
 def test_a_trusted_proxys_scheme_is_http_or_https(proto):
     received = [(b"X-Forwarded-Proto", proto)]
     assert forwarding(received)[b"X-Forwarded-Proto"] == b"http"
+
+
+# --- What moves an upstream to another path ---
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["SCRIPT_NAME", "script_name", "Script-Name", "X-Script-Name", "PATH_INFO", "Daphne-Root-Path"]
+    + ["Proxy", "Remote-User", "REMOTE_USER", "X_Legacy", "X.Legacy", "X!Legacy"],
+)
+def test_what_upstreams_take_for_their_own_servers_word_does_not_cross(name):
+    assert keep((name, "/status")) == []
