@@ -264,5 +264,73 @@ def _covering(tree: _Node, narrow: tuple[str, ...]) -> Iterable[int]:
 
 
 def _shape(pattern: tuple[str, ...]) -> tuple[str, ...]:
-    """Give a pattern without the names of its parameters, which take no part in its rank."""
-    return tuple("{}" if is_parameter(segment) else segment for segment in pattern)
+    """Give a pattern with nothing for its parameters, whose names take no part in its rank."""
+    return tuple("" if is_parameter(segment) else segment for segment in pattern)
+
+
+def public_routes_of_a_host(routes: Sequence[Route]) -> list[tuple[int, int, int]]:
+    """Find public routes of a host that open guarded routes without one.
+
+    A host of its own goes before none, and the client writes the Host header: where all that a
+    guarded pattern matches finds a public pattern of some host first, naming that host takes the
+    place of a token. Gives, for each such public route, the position of the first guarded route
+    that it opens, its own, and the number of guarded routes that it opens.
+    """
+    shapes = [_shape(parse_pattern(route.path)) for route in routes]
+    takers = _methods_taken(routes, shapes)
+    tree = _Node()
+    of_shape = {shapes[i]: i for i, route in enumerate(routes) if route.host is not None}
+    for index in of_shape.values():
+        _insert(tree, index, routes[index])
+    # Sets of guarded routes are the bits of whole numbers: hosts times guarded routes may be tens
+    # of millions of pairs, none of which is looked at by itself.
+    covered: dict[tuple[str, ...], int] = {}
+    taking: dict[str | None, int] = {}
+    for index, route in enumerate(routes):
+        if route.host is None and not route.is_public:
+            for other in _covering(tree, parse_pattern(route.path)):
+                covered[shapes[other]] = covered.get(shapes[other], 0) | 1 << index
+            for method in takers[index]:
+                taking[method] = taking.get(method, 0) | 1 << index
+    hosts: dict[str, dict[tuple[str, ...], list[int]]] = {}
+    for index, route in enumerate(routes):
+        if route.host is not None and shapes[index] in covered:
+            hosts.setdefault(route.host, {}).setdefault(shapes[index], []).append(index)
+    found = []
+    for leaves in hosts.values():
+        taken = 0
+        for shape in sorted(leaves, key=_rank):
+            first_here = covered[shape] & ~taken
+            taken |= first_here
+            for public in leaves[shape]:
+                if routes[public].is_public:
+                    opened = 0
+                    for method in takers[public]:
+                        opened |= first_here & taking.get(method, 0)
+                    if opened:
+                        lowest = (opened & -opened).bit_length() - 1
+                        found.append((lowest, public, opened.bit_count()))
+    return sorted(found, key=lambda each: each[1])
+
+
+def _methods_taken(
+    routes: Sequence[Route], shapes: Sequence[tuple[str, ...]]
+) -> list[frozenset[str | None]]:
+    """Give the methods of each route; one that names none takes what its neighbours leave.
+
+    None stands for all the methods that no route names.
+    """
+    named: dict[tuple[str | None, tuple[str, ...]], set[str]] = {}
+    for route, shape in zip(routes, shapes, strict=True):
+        named.setdefault((route.host, shape), set()).update(route.methods or ())
+    every: frozenset[str | None] = frozenset({None}).union(*named.values())
+    return [
+        every - named[route.host, shape] if route.methods is None else route.methods
+        for route, shape in zip(routes, shapes, strict=True)
+    ]
+
+
+def _rank(shape: tuple[str, ...]) -> list[int]:
+    """Give what shapes that match the same paths are ordered by: the first of them goes first."""
+    kinds = [2 if part == ANY_REST else int(not part) for part in shape]
+    return kinds if shape[-1:] == (ANY_REST,) else [*kinds, -1]

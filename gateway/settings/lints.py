@@ -4,13 +4,17 @@ import stat
 from collections.abc import Callable
 from typing import Final
 
-from gateway.policy.table import weaker_public_routes
+from gateway.policy.pattern import parse_pattern
+from gateway.policy.table import public_routes_of_a_host, weaker_public_routes
 from gateway.settings.addresses import is_loopback, parse_origin
 from gateway.settings.document import Scalar
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted, suggest
 
 Lint = Callable[[Draft], None]
+
+# The protected resource's metadata (RFC 9728, section 3.1), and all below it.
+_OWN_PAGE: Final = (".well-known", "oauth-protected-resource")
 
 
 def warn_of_weaker_public_routes(draft: Draft) -> None:
@@ -28,6 +32,31 @@ def warn_of_weaker_public_routes(draft: Draft) -> None:
         )
         mend = "narrow its path, or guard it too"
         draft.warn(("routes", positions[public], "match"), "weaker-public-route", what, mend)
+
+
+def warn_of_public_routes_of_a_host(draft: Draft) -> None:
+    """A public route of one host lets in, by that host, whom a guarded route of any host stops."""
+    positions, routes = draft.matchable_routes()
+    for guarded, public, count in public_routes_of_a_host(routes):
+        line = draft.line("routes", positions[guarded])
+        demand = f"and {count - 1} more demand" if count > 1 else "demands"
+        host = routes[public].host
+        what = (
+            f"on {host} this takes, without a token, all that the guarded route on line {line} "
+            f"{demand} one for, and the client picks the host"
+        )
+        mend = f"give the guarded route a host too, or add one like it for {host}"
+        draft.warn(("routes", positions[public], "match"), "public-on-one-host", what, mend)
+
+
+def warn_of_unreachable_routes(draft: Draft) -> None:
+    """No request gets past the page that the gateway itself has."""
+    positions, routes = draft.matchable_routes()
+    for position, route in zip(positions, routes, strict=True):
+        if parse_pattern(route.path)[: len(_OWN_PAGE)] == _OWN_PAGE:
+            what = "the gateway answers this path itself (RFC 9728), so the route never matches"
+            mend = "remove the route, or change its path"
+            draft.warn(("routes", position, "match", "path"), "unreachable-route", what, mend)
 
 
 def warn_of_undeclared_scopes(draft: Draft) -> None:
@@ -131,6 +160,8 @@ def warn_of_plain_secrets(draft: Draft) -> None:
 
 LINTS: Final[tuple[Lint, ...]] = (
     warn_of_weaker_public_routes,
+    warn_of_public_routes_of_a_host,
+    warn_of_unreachable_routes,
     warn_of_undeclared_scopes,
     warn_of_unused_names,
     warn_of_exposed_admin,

@@ -9,7 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policy.routes import Requirement, Route
-from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge, weaker_public_routes
+from gateway.policy.table import (
+    RouteConflict,
+    RouteTable,
+    TableTooLarge,
+    public_routes_of_a_host,
+    weaker_public_routes,
+)
 
 HOSTS = [None, "a.example", "b.example"]
 WORDS = ["a", "b", "c"]
@@ -215,6 +221,93 @@ def test_the_names_of_parameters_make_no_route_weaker():
     assert weaker_public_routes(routes) == []
 
 
+def naive_methods(routes, one):
+    """What a route takes of its pattern: what it names, or what the others there leave."""
+    beside = [
+        other.methods or set()
+        for other in routes
+        if other.host == one.host and shape(other.path) == shape(one.path)
+    ]
+    return one.methods or {*METHODS, "HEAD"}.difference(*beside)
+
+
+def naive_opens(routes, public, guarded) -> bool:
+    """Whether a public pattern is the best of its host for all that a guarded one matches."""
+    covering = [
+        rank(segments_of(other.path))
+        for other in routes
+        if other.host == public.host and naive_covers(shape(other.path), shape(guarded.path))
+    ]
+    return (
+        naive_covers(shape(public.path), shape(guarded.path))
+        and rank(segments_of(public.path)) == min(covering)
+        and not naive_methods(routes, public).isdisjoint(naive_methods(routes, guarded))
+    )
+
+
+@given(routes=routes_of_any_kind)
+def test_public_routes_of_a_host_that_open_a_guarded_one_are_found(routes):
+    """Exactly where all that a guarded pattern without host matches goes to a public one there."""
+    routes = without_conflicts(routes)
+    opened = {
+        public: [
+            guarded
+            for guarded, one in enumerate(routes)
+            if not one.is_public and one.host is None and naive_opens(routes, other, one)
+        ]
+        for public, other in enumerate(routes)
+        if other.is_public and other.host is not None
+    }
+    assert public_routes_of_a_host(routes) == [
+        (guarded[0], public, len(guarded)) for public, guarded in opened.items() if guarded
+    ]
+
+
+@pytest.mark.parametrize(
+    ("guarded", "public", "beside", "is_opened"),
+    [
+        ("/adm/**", "/**", [], True),
+        ("/adm/**", "/adm/**", [], True),
+        ("/adm/{id}", "/adm/{number}", [], True),
+        ("/adm/{id}", "/adm/%7B%7D", [], False),
+        ("/adm/{id}", "/adm/{number}", ["/adm/%7B%7D"], True),
+        ("/adm/**", "/adm/open", [], False),
+        ("/adm/**", "/**", ["/adm/**"], False),
+        ("/adm/users", "/**", ["/adm/**"], False),
+        ("/adm/**", "/**", ["/adm/users"], True),
+        ("/a/b/c", "/a/**", ["/{x}/b/**"], True),
+    ],
+)
+def test_a_host_of_its_own_goes_before_a_guarded_route_without_host(
+    guarded, public, beside, is_opened
+):
+    """The client picks Host; a guarded route for that host, or a host for the guarded one, mends."""
+    site = "a.example"
+    of_the_host = [route(path, host=site) for path in beside]
+    routes = [route(guarded), route(public, host=site, is_public=True), *of_the_host]
+    assert public_routes_of_a_host(routes) == ([(0, 1, 1)] if is_opened else [])
+    assert public_routes_of_a_host([route(guarded, host=site), *routes[1:]]) == []
+
+
+@pytest.mark.parametrize(
+    ("guarded", "public", "is_opened"),
+    [
+        (["GET"], None, True),
+        (None, ["GET"], True),
+        (None, None, True),
+        (["GET", "PUT"], ["POST", "PUT"], True),
+        (["GET"], ["POST"], False),
+    ],
+)
+def test_a_public_route_of_a_host_opens_only_its_own_methods(guarded, public, is_opened):
+    """On a host whose pattern lacks a method that method is 405, which lets nobody in."""
+    routes = [
+        route("/adm/**", methods=guarded),
+        route("/**", host="a.example", methods=public, is_public=True),
+    ]
+    assert bool(public_routes_of_a_host(routes)) is is_opened
+
+
 @pytest.mark.parametrize(
     ("host", "path", "method", "expected"),
     [
@@ -340,8 +433,22 @@ def test_ten_thousand_routes_compile_and_are_linted_within_reason():
     started = time.process_time()
     table = RouteTable(routes)
     weaker_public_routes(routes)
+    public_routes_of_a_host(routes)
     assert time.process_time() - started < 10
     assert table.match("h1.example", "/page11", "GET").name == "r11"
+
+
+def test_thousands_of_hosts_over_thousands_of_guarded_routes_are_linted_within_reason():
+    """Ten million pairs, none of which may be looked at by itself."""
+    routes = [route(f"/api/page{index}/**") for index in range(4000)]
+    for index in range(3000):
+        routes.append(route("/**", host=f"h{index}.example", is_public=True))
+        routes.append(route("/api/page0/**", host=f"h{index}.example"))
+    started = time.process_time()
+    found = public_routes_of_a_host(routes)
+    assert time.process_time() - started < 5
+    assert len(found) == 3000
+    assert found[0] == (1, 4000, 3999)
 
 
 def test_routes_that_are_too_intertwined_are_refused_before_memory_is_gone():

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.middleware.metadata import ProtectedResource
+from gateway.policy.table import RouteTable
 from tests.settings.conftest import VALID
 
 Check = Callable[..., list[str]]
@@ -24,6 +26,51 @@ def test_a_public_route_over_a_guarded_one_is_warned_of_once(check: Check) -> No
     second = "  - {name: more, match: {path: /more}, require: {}}\n"
     [found] = check(VALID + PUBLIC + second)
     assert "the guarded route on line 8 and 1 more, such as" in found
+
+
+OF_A_HOST = """\
+  - name: site
+    match: {host: www.example.com, path: /**}
+    public: true
+"""
+
+
+def test_a_public_route_of_a_host_over_a_guarded_one_of_any_is_warned_of(check: Check) -> None:
+    """The client writes the Host header, and a host of its own goes before none."""
+    [found] = check(VALID + OF_A_HOST)
+    assert found == (
+        "12:5: warning: routes[1].match: on www.example.com this takes, without a token, all that "
+        "the guarded route on line 8 demands one for, and the client picks the host; "
+        "give the guarded route a host too, or add one like it for www.example.com"
+    )
+    second = "  - {name: more, match: {path: /more}, require: {}}\n"
+    [found] = check(VALID + OF_A_HOST + second)
+    assert "the guarded route on line 8 and 1 more demand one for" in found
+
+
+def test_a_guarded_route_without_host_that_is_repeated_or_has_one_is_not_opened(
+    check: Check,
+) -> None:
+    of_api = VALID.replace("path: /orders", "host: api.example.com, path: /orders")
+    assert check(of_api + OF_A_HOST) == []
+    repeated = "  - {name: more, match: {host: www.example.com, path: /orders/**}, require: {}}\n"
+    assert not [line for line in check(VALID + OF_A_HOST + repeated) if "picks the host" in line]
+
+
+@pytest.mark.parametrize("path", ["", "/**", "/orders", "/{x}"])
+def test_a_route_where_the_gateway_answers_itself_is_warned_of(check: Check, path: str) -> None:
+    pattern = f"/.well-known/oauth-protected-resource{path}"
+    assert ProtectedResource(RouteTable([]), "http://a").is_asked_for(pattern)
+    [found] = check(VALID + PUBLIC.replace("/**", f'"{pattern}"'))
+    assert found == (
+        "12:19: warning: routes[1].match.path: the gateway answers this path itself (RFC 9728), "
+        "so the route never matches; remove the route, or change its path"
+    )
+
+
+@pytest.mark.parametrize("path", ["/.well-known/oauth-protected-resources", "/.well-known/{x}"])
+def test_a_route_beside_what_the_gateway_answers_itself_is_fine(check: Check, path: str) -> None:
+    assert check(VALID + PUBLIC.replace("/**", f'"{path}"')) == []
 
 
 def test_a_guarded_route_over_a_public_one_is_fine(check: Check) -> None:
