@@ -5,7 +5,6 @@ Introspector, and the guard's cache hears of revocations as a RevocationSink.
 """
 
 import asyncio
-import logging
 import os
 import socket
 import time
@@ -17,14 +16,13 @@ from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
 
 from aiohttp import http_parser, web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.admin.application import create_application
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.introspection.revocations import RevocationListener, publish
 from gateway.introspection.rfc7662 import HttpIntrospector
-from gateway.middleware.front import FrontLimits, FrontServer
+from gateway.middleware.front import EndpointProtocol, FrontLimits, FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.record import Recorder
@@ -39,14 +37,12 @@ from gateway.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from gateway.authserver.server import EmbeddedServer
 
-_server_log = logging.getLogger("gateway.server")
-# aiohttp logs a request that it cannot parse with the bytes that broke it: a header, a token.
-_server_log.addFilter(
-    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
-)
-
 DRAIN_SECONDS = 30.0
 _BACKLOG = 1024
+# Of the listeners that are not the guard's: nobody sends them much, nobody has reason to be slow.
+_ENDPOINT_LIMITS = FrontLimits(
+    headers=64, header_bytes=16 * 1024, head_seconds=10.0, idle_seconds=75.0, drain_seconds=30.0
+)
 _STDOUT = 1
 
 
@@ -234,6 +230,7 @@ async def run_gateway(
                 header_bytes=settings.limits.header_bytes,
                 head_seconds=settings.timeouts.head,
                 idle_seconds=settings.timeouts.idle,
+                drain_seconds=settings.timeouts.body,
             ),
         )
         embedded = _find_embedded(settings, introspectors)
@@ -391,12 +388,14 @@ def _add_gauges(
 
 async def _serve(application: web.Application, sock: socket.socket, stack: AsyncExitStack) -> None:
     runner = web.AppRunner(
-        application,
-        access_log=None,
-        logger=_server_log,
-        handle_signals=False,
-        shutdown_timeout=DRAIN_SECONDS,
+        application, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, sock, backlog=_BACKLOG).start()
+    server = runner.server
+    assert server is not None  # noqa: S101 - for the type checker: it has been set up
+    loop = asyncio.get_running_loop()
+    site = await loop.create_server(
+        lambda: EndpointProtocol(server, _ENDPOINT_LIMITS, loop=loop), sock=sock, backlog=_BACKLOG
+    )
+    stack.callback(site.close)

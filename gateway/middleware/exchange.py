@@ -22,6 +22,7 @@ from gateway.policy.rejection import Reason
 from gateway.policy.routes import Route
 from gateway.policy.token import Token
 
+_LEAST_BYTES_PER_SECOND = 500
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -30,6 +31,7 @@ class ClientConnection(Protocol):
 
     transport: asyncio.Transport | None
     must_measure: bool
+    drain_seconds: float
     forwarded_headers: list[HeaderPair] | None
     """X-Forwarded-For and -Proto for whoever is not trusted, as soon as they were asked for."""
 
@@ -131,8 +133,13 @@ class Exchange:
         return self.protocol.writing_paused
 
     async def drain(self) -> None:
-        """Wait until the client takes more."""
-        await self.writer.drain()
+        """Wait until the client takes more. Raises ConnectionError when it takes too long."""
+        try:
+            async with asyncio.timeout(self.protocol.drain_seconds):
+                await self.writer.drain()
+        except TimeoutError:
+            self.abort()
+            raise ConnectionResetError("the client does not take its answer") from None
 
     def abort(self) -> None:
         """Break the client's connection, with a reset.
@@ -150,7 +157,7 @@ class Exchange:
 class ExchangeBody:
     """The request's body as it arrives, bounded in length and in the pauses it may make."""
 
-    __slots__ = ("_content", "_exchange", "_limit", "_timeout", "length")
+    __slots__ = ("_content", "_exchange", "_limit", "_timeout", "_waited", "length")
 
     def __init__(
         self, exchange: Exchange, length: int | None, *, limit: int, timeout: float
@@ -159,6 +166,7 @@ class ExchangeBody:
         self._content = exchange.content
         self._limit = limit
         self._timeout = timeout
+        self._waited = 0.0
         self.length = length
 
     def take(self) -> bytes:
@@ -175,15 +183,21 @@ class ExchangeBody:
 
     async def read(self) -> bytes:
         """Give more, waiting for it; b"" at the end. Raises BodyFailure."""
+        # A body that drips, byte by byte, would else hold its connections for ever.
+        allowed = self._timeout + self._exchange.bytes_received / _LEAST_BYTES_PER_SECOND
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(min(self._timeout, max(0.0, allowed - self._waited))):
                 return self._count(await self._content.readany())
         except TimeoutError:
             raise BodyFailure(
-                Reason.REQUEST_TIMEOUT, f"no byte of the body within {self._timeout:g}s"
+                Reason.REQUEST_TIMEOUT,
+                f"{self._exchange.bytes_received} bytes of the body came, then too little",
             ) from None
         except (web.RequestPayloadError, HttpProcessingError) as error:
             raise BodyFailure(Reason.MALFORMED_REQUEST, "the body is malformed") from error
+        finally:
+            self._waited += time.monotonic() - started
 
     def _count(self, data: bytes) -> bytes:
         self._exchange.bytes_received += len(data)

@@ -16,8 +16,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from aiohttp.http_writer import StreamWriter
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 from gateway.middleware.exchange import Exchange
 from gateway.policy.headers import HeaderPair
@@ -55,33 +56,144 @@ class FrontLimits:
     header_bytes: int
     head_seconds: float
     idle_seconds: float
+    drain_seconds: float
 
 
 RefuseMalformed = Callable[[Exchange, Reason, str], web.StreamResponse]
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 
-class FrontProtocol(RequestHandler):
-    """One client's connection."""
+class BoundedProtocol(RequestHandler):
+    """A client's connection whose heads are bounded in size and in time.
 
-    __slots__ = (
-        "_front",
-        "_head_bytes",
-        "_head_handle",
-        "_last_body",
-        "forwarded_headers",
-        "must_measure",
-    )
+    aiohttp bounds each field of a head, and the time until a first request not at all.
+    """
 
-    def __init__(self, front: "FrontServer", **kwargs: Any) -> None:
-        super().__init__(front, **kwargs)
-        self._front = front
+    __slots__ = ("_head_bytes", "_head_handle", "_last_body", "_limits", "must_measure")
+
+    def __init__(self, server: web.Server, limits: FrontLimits, **kwargs: Any) -> None:
+        super().__init__(
+            server,
+            access_log=cast(Any, None),
+            keepalive_timeout=limits.idle_seconds,
+            lingering_time=_LINGER_SECONDS,
+            max_headers=limits.headers,
+            max_line_size=limits.header_bytes,
+            max_field_size=limits.header_bytes,
+            # Bodies pass as they are; nothing here inflates what a stranger sent.
+            auto_decompress=False,
+            **kwargs,
+        )
+        self._limits = limits
         self._head_bytes = 0
         self._head_handle: asyncio.TimerHandle | None = None
         self._last_body: StreamReader | None = None
-        # Whether a head that waits may be larger than allowed; measuring each would cost every
-        # request.
+        # Whether a head of this connection may have been larger than allowed; measuring each would
+        # cost every request.
         self.must_measure = False
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; bound the time and the size of a head that comes in pieces."""
+        body = self._last_body
+        is_amid_body = body is not None and not body.is_eof()
+        count = self._request_count
+        super().data_received(data)
+        if self._request_count != count:
+            self._disarm()
+            if self._head_bytes + len(data) > self._limits.header_bytes:
+                self.must_measure = True
+            self._head_bytes = 0
+            message, body = self._messages[-1]
+            if isinstance(message, _ErrInfo):
+                self._break_body()
+            else:
+                self._last_body = body
+        elif data and not is_amid_body and not self._buffer_paused:
+            # No head is whole yet, whether or not another request is being served.
+            self._head_bytes += len(data)
+            if self._head_handle is None:
+                self._arm()
+            if self._head_bytes > 2 * self._limits.header_bytes:
+                self.drop(Reason.HEADERS_TOO_LARGE, f"more than {self._head_bytes} bytes")
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Disarm the timer."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def drop(self, reason: Reason, detail: str) -> None:  # noqa: ARG002 - for those who tell
+        """End the connection, whose next request is refused before it is whole."""
+        self.force_close()
+
+    def _arm(self) -> None:
+        self._head_handle = self._loop.call_later(self._limits.head_seconds, self._time_out)
+
+    def _disarm(self) -> None:
+        if self._head_handle is not None:
+            self._head_handle.cancel()
+            self._head_handle = None
+
+    def _time_out(self) -> None:
+        self._head_handle = None
+        if self._request_in_progress:
+            # The answer to the request before it goes first.
+            self._arm()
+        else:
+            self.drop(Reason.REQUEST_TIMEOUT, "its head did not arrive in time")
+
+    def _break_body(self) -> None:
+        # The parser has given up, perhaps amid a body that somebody reads, or will.
+        body = self._last_body
+        if body is not None and not body.is_eof():
+            body.set_exception(web.RequestPayloadError("the body is malformed"))
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Log what aiohttp met, but for a body that broke: that has been answered and recorded."""
+        if not isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kwargs)
+
+
+class EndpointProtocol(BoundedProtocol):
+    """A connection to a listener that is not the guard's: pages and endpoints of our own."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - not a word of it is repeated
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's quotes the request
+    ) -> web.StreamResponse:
+        """Answer what could not be parsed, or failed, without a word from the request."""
+        if isinstance(exc, HttpProcessingError):
+            members = {"error": "invalid_request", "error_description": "The request is malformed."}
+            status = 431 if isinstance(exc, LineTooLong) else 400
+        else:
+            log.error("a request failed", exc_info=exc)
+            members = {"error": "server_error", "error_description": "The request failed."}
+        response = web.json_response(
+            members,
+            status=status,
+            headers={
+                "Cache-Control": "no-store",
+                "X-Content-Type-Options": "nosniff",
+                "Server": "gateway",
+            },
+        )
+        response.force_close()
+        return response
+
+
+class FrontProtocol(BoundedProtocol):
+    """One client's connection to the guard."""
+
+    __slots__ = ("_front", "drain_seconds", "forwarded_headers")
+
+    def __init__(self, front: "FrontServer", **kwargs: Any) -> None:
+        super().__init__(front, front.limits, **kwargs)
+        self._front = front
+        self.drain_seconds = front.limits.drain_seconds
         self.forwarded_headers: list[HeaderPair] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,39 +202,13 @@ class FrontProtocol(RequestHandler):
         # Kept by the property, as long as the connection stands to be asked.
         _ = self.peername
 
-    def data_received(self, data: bytes) -> None:
-        """Parse; bound the time and the size of a head that comes in pieces."""
-        waiter = self._waiter
-        was_idle = waiter is not None and not waiter.done()
-        super().data_received(data)
-        if self._messages:
-            if self._head_handle is not None:
-                self._head_handle.cancel()
-                self._head_handle = None
-            is_large = self._head_bytes + len(data) > self._front.limits.header_bytes
-            self.must_measure = is_large or (self.must_measure and not was_idle)
-            self._head_bytes = 0
-            message, body = self._messages[-1]
-            if isinstance(message, _ErrInfo):
-                self._break_body()
-            else:
-                self._last_body = body
-        elif was_idle and data:
-            # Nothing is being served, and no head is whole yet.
-            self._head_bytes += len(data)
-            if self._head_handle is None:
-                self._head_handle = self._loop.call_later(
-                    self._front.limits.head_seconds, self.force_close
-                )
-            if self._head_bytes > 2 * self._front.limits.header_bytes:
-                self.force_close()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Disarm the timer."""
-        if self._head_handle is not None:
-            self._head_handle.cancel()
-            self._head_handle = None
-        super().connection_lost(exc)
+    def drop(self, reason: Reason, detail: str) -> None:
+        """Refuse the request that is not whole, when no other is being answered, and close."""
+        if not self._request_in_progress:
+            writer = StreamWriter(self, self._loop)
+            exchange = _make_exchange(ERROR, EMPTY_PAYLOAD, self, writer, None)
+            self._front.refuse_malformed(exchange, reason, detail)
+        self.force_close()
 
     def handle_error(
         self,
@@ -146,22 +232,11 @@ class FrontProtocol(RequestHandler):
         # The parser's message quotes the request; its kind says enough.
         return self._front.refuse_malformed(exchange, Reason.MALFORMED_REQUEST, type(exc).__name__)
 
-    def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        """Log what aiohttp met, but for a body that broke: that has been answered and recorded."""
-        if not isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
-            super().log_exception(*args, **kwargs)
-
     def close_if_idle(self) -> None:
         """Close, unless a request has arrived that is not answered yet."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             self.force_close()
-
-    def _break_body(self) -> None:
-        # The parser has given up, perhaps amid a body that somebody reads, or will.
-        body = self._last_body
-        if body is not None and not body.is_eof():
-            body.set_exception(web.RequestPayloadError("the body is malformed"))
 
 
 def _make_exchange(
@@ -221,15 +296,4 @@ class FrontServer(web.Server):
 
     def __call__(self) -> FrontProtocol:
         """Make the protocol of a new connection."""
-        return FrontProtocol(
-            self,
-            loop=self._loop,
-            access_log=None,
-            keepalive_timeout=self.limits.idle_seconds,
-            lingering_time=_LINGER_SECONDS,
-            max_headers=self.limits.headers,
-            max_line_size=self.limits.header_bytes,
-            max_field_size=self.limits.header_bytes,
-            # Bodies pass as they are; nothing here inflates what a stranger sent.
-            auto_decompress=False,
-        )
+        return FrontProtocol(self, loop=self._loop)

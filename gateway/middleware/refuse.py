@@ -42,7 +42,8 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
     exchange.status = refusal.status
     exchange.bytes_sent = len(answer)
     exchange.write(answer)
-    await exchange.drain()
+    if exchange.is_congested:
+        await exchange.drain()
 
 
 def connection_header(exchange: Exchange) -> str | None:

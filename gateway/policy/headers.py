@@ -3,9 +3,9 @@
 Rules: no spelling of an identity header that a client sent reaches an upstream; no hop-by-hop field
 crosses in either direction (RFC 9110, section 7.6.1); framing is the gateway's own on each side.
 
-CGI, WSGI and their kin fold names: `X_Auth_Subject` is X-Auth-Subject to the service that trusts it,
-to some `X!Auth!Subject` too, and SCRIPT_NAME moves an application to another path. So a request's
-name of other characters than letters, digits and `-` never crosses.
+CGI, WSGI and their kin fold names: `X_Auth_Subject` is X-Auth-Subject to the service that trusts
+it, to some `X!Auth!Subject` too, and SCRIPT_NAME moves an application to another path. So a name in
+a request that has other characters than letters, digits and `-` never crosses.
 """
 
 from collections.abc import Callable, Iterable

@@ -60,15 +60,45 @@ async def test_body_that_stalls_is_a_408(stage: Stage, request_bytes: bytes) -> 
 
 async def test_body_without_long_pauses_may_take_its_time(stage: Stage) -> None:
     await stage.open(timeouts={"body": "300ms"})
-    client = await stage.client(SIZED)
+    client = await stage.client(SIZED.replace(b"10", b"1000"))
     service = await stage.accept()
     await service.head()
     for _ in range(10):
         await asyncio.sleep(0.05)
-        client.send(b"x")
-    assert await service.exactly(10) == b"x" * 10
+        client.send(b"x" * 100)
+    assert await service.exactly(1000) == b"x" * 1000
     service.send(OK)
     assert (await client.answer()).status == 200
+
+
+async def test_body_that_drips_is_refused_although_it_never_pauses(stage: Stage) -> None:
+    """It has to keep 500 bytes a second beyond the longest pause."""
+    await stage.open(timeouts={"body": "300ms"})
+    client = await stage.client(SIZED.replace(b"10", b"1000"))
+    service = await stage.accept()
+    await service.head()
+
+    async def drip() -> None:
+        while True:
+            client.send(b"x")
+            await asyncio.sleep(0.02)
+
+    dripping = asyncio.create_task(drip())
+    answer = await client.answer()
+    dripping.cancel()
+    assert (answer.status, answer.reason) == (408, "request_timeout")
+    assert len(await service.rest_until_broken()) < 1000
+
+
+async def test_client_that_does_not_take_its_answer_loses_its_connection(stage: Stage) -> None:
+    """Nor does it hold the upstream's: what it leaves unread is bounded in time, too."""
+    await stage.open(timeouts={"body": "200ms"})
+    client = await stage.client(b"GET /public/a HTTP/1.1\r\nHost: h\r\n\r\n")
+    client.transport.pause_reading()
+    service = await stage.accept()
+    await service.head()
+    service.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 50_000_000)
+    assert await service.rest_until_broken() == b""
 
 
 async def test_slow_service_is_no_pause_of_the_client(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
@@ -277,7 +278,8 @@ async def test_nothing_behind_a_close_is_served(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("is_second", [False, True])
-async def test_slow_head_is_closed_on_its_deadline(stage: Stage, is_second: bool) -> None:
+async def test_slow_head_is_refused_on_its_deadline(stage: Stage, is_second: bool) -> None:
+    """Also when its first bytes come with the connection."""
     await stage.open(timeouts={"head": "100ms"})
     client = await stage.client()
     if is_second:
@@ -291,8 +293,37 @@ async def test_slow_head_is_closed_on_its_deadline(stage: Stage, is_second: bool
             await asyncio.sleep(0.01)
 
     dripping = asyncio.create_task(drip())
-    assert await client.rest_until_broken() == b""
+    answer = await client.rest_until_broken()
     dripping.cancel()
+    assert answer.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert answer.count(b"HTTP/1.1") == 1
+    await stage.close()
+    assert stage.service.is_untouched
+
+
+async def test_head_whose_first_bytes_come_with_the_connection_has_a_deadline(
+    stage: Stage,
+) -> None:
+    """Aiohttp is not waiting for a request yet; then silence."""
+    await stage.open(timeouts={"head": "100ms", "idle": "30s"})
+    client = await stage.client(b"GET /x HTT")
+    assert (await client.rest_until_broken()).startswith(b"HTTP/1.1 408 ")
+    await stage.settled_series("gateway_refusals_total", {'reason="request_timeout",route="-"': 1})
+
+
+async def test_head_that_comes_behind_a_request_in_progress_is_bounded(stage: Stage) -> None:
+    """Pieces of a huge head, while the connection's first request is being answered."""
+    await stage.open(limits={"header_bytes": "2KiB", "headers": 1000})
+    client = await stage.client(GET)
+    service = await stage.accept()
+    await service.head()
+    client.send(b"GET /public/b HTTP/1.1\r\nHost: h\r\n")
+    with suppress(ConnectionError):
+        for number in range(1000):
+            await client.flush(b"X-%d: %b\r\n" % (number, b"y" * 1000))
+    await client.rest_until_broken()
+    client.close()
+    await service.rest_until_broken()
     await stage.close()
     assert stage.service.is_untouched
 
