@@ -9,6 +9,7 @@ step per segment of the path, whatever the number of routes.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from gateway.policy.path import split_path
 from gateway.policy.pattern import ANY_REST, is_parameter, parse_pattern
@@ -277,40 +278,50 @@ def public_routes_of_a_host(routes: Sequence[Route]) -> list[tuple[int, int, int
     that it opens, its own, and the number of guarded routes that it opens.
     """
     shapes = [_shape(parse_pattern(route.path)) for route in routes]
-    takers = _methods_taken(routes, shapes)
-    tree = _Node()
-    of_shape = {shapes[i]: i for i, route in enumerate(routes) if route.host is not None}
-    for index in of_shape.values():
-        _insert(tree, index, routes[index])
+    methods = _methods_taken(routes, shapes)
     # Sets of guarded routes are the bits of whole numbers: hosts times guarded routes may be tens
     # of millions of pairs, none of which is looked at by itself.
-    covered: dict[tuple[str, ...], int] = {}
+    covered = _guarded_by_shape(routes, shapes)
     taking: dict[str | None, int] = {}
+    for index, route in enumerate(routes):
+        if route.host is None and not route.is_public:
+            for method in methods[index]:
+                taking[method] = taking.get(method, 0) | 1 << index
+    # What the patterns of a host that went before this one have taken from those without host.
+    taken: dict[str, int] = {}
+    found = []
+
+    def place(index: int) -> tuple[str, list[int], tuple[str, ...]]:
+        return routes[index].host or "", _rank(shapes[index]), shapes[index]
+
+    of_hosts = (index for index, route in enumerate(routes) if route.host is not None)
+    for (host, _, shape), leaf in groupby(sorted(of_hosts, key=place), key=place):
+        first_here = covered.get(shape, 0) & ~taken.get(host, 0)
+        taken[host] = taken.get(host, 0) | first_here
+        for public in leaf:
+            opened = 0
+            for method in methods[public] if routes[public].is_public else ():
+                opened |= first_here & taking.get(method, 0)
+            if opened:
+                lowest = (opened & -opened).bit_length() - 1
+                found.append((lowest, public, opened.bit_count()))
+    return sorted(found, key=lambda each: each[1])
+
+
+def _guarded_by_shape(
+    routes: Sequence[Route], shapes: Sequence[tuple[str, ...]]
+) -> dict[tuple[str, ...], int]:
+    """Give the guarded routes without host that each shape of a route with a host covers."""
+    tree = _Node()
+    one_of_each = {shapes[i]: i for i, route in enumerate(routes) if route.host is not None}
+    for index in one_of_each.values():
+        _insert(tree, index, routes[index])
+    covered: dict[tuple[str, ...], int] = {}
     for index, route in enumerate(routes):
         if route.host is None and not route.is_public:
             for other in _covering(tree, parse_pattern(route.path)):
                 covered[shapes[other]] = covered.get(shapes[other], 0) | 1 << index
-            for method in takers[index]:
-                taking[method] = taking.get(method, 0) | 1 << index
-    hosts: dict[str, dict[tuple[str, ...], list[int]]] = {}
-    for index, route in enumerate(routes):
-        if route.host is not None and shapes[index] in covered:
-            hosts.setdefault(route.host, {}).setdefault(shapes[index], []).append(index)
-    found = []
-    for leaves in hosts.values():
-        taken = 0
-        for shape in sorted(leaves, key=_rank):
-            first_here = covered[shape] & ~taken
-            taken |= first_here
-            for public in leaves[shape]:
-                if routes[public].is_public:
-                    opened = 0
-                    for method in takers[public]:
-                        opened |= first_here & taking.get(method, 0)
-                    if opened:
-                        lowest = (opened & -opened).bit_length() - 1
-                        found.append((lowest, public, opened.bit_count()))
-    return sorted(found, key=lambda each: each[1])
+    return covered
 
 
 def _methods_taken(

@@ -281,7 +281,7 @@ def test_public_routes_of_a_host_that_open_a_guarded_one_are_found(routes):
 def test_a_host_of_its_own_goes_before_a_guarded_route_without_host(
     guarded, public, beside, is_opened
 ):
-    """The client picks Host; a guarded route for that host, or a host for the guarded one, mends."""
+    """The client picks Host; a guarded route for that host mends it, as a host of its own does."""
     site = "a.example"
     of_the_host = [route(path, host=site) for path in beside]
     routes = [route(guarded), route(public, host=site, is_public=True), *of_the_host]
@@ -306,6 +306,16 @@ def test_a_public_route_of_a_host_opens_only_its_own_methods(guarded, public, is
         route("/**", host="a.example", methods=public, is_public=True),
     ]
     assert bool(public_routes_of_a_host(routes)) is is_opened
+
+
+def test_every_public_route_of_one_pattern_is_found_wherever_it_stands():
+    routes = [
+        route("/a"),
+        route("/a", host="a.example", methods=["GET"], is_public=True),
+        route("/b", host="a.example", is_public=True),
+        route("/a", host="a.example", methods=["PUT"], is_public=True),
+    ]
+    assert public_routes_of_a_host(routes) == [(0, 1, 1), (0, 3, 1)]
 
 
 @pytest.mark.parametrize(
