@@ -90,10 +90,14 @@ class Unusable(Exception):  # noqa: N818 - a state of the file
         super().__init__(str(problem))
 
 
+class NoText(Unusable):
+    """The bytes are no text that anything could be said about."""
+
+
 def parse_document(content: bytes, report: Report) -> Mapping:
     """Build the tree of a file's bytes. Each flaw goes to `report` with its place and key path.
 
-    Raises Unusable when there is no tree to go on with.
+    Raises Unusable when there is no tree to go on with, NoText when there is not even text.
     """
     text = _decode(content)
     builder = _Builder(report)
@@ -122,7 +126,7 @@ def _decode(content: bytes) -> str:
         problem = Problem(
             "too-large", "the file is larger than 1MiB", "give the path of a configuration file"
         )
-        raise Unusable(Mark(1, 1), problem)
+        raise NoText(Mark(1, 1), problem)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -132,7 +136,7 @@ def _decode(content: bytes) -> str:
             f"byte 0x{content[error.start]:02X} is not UTF-8",
             "save the file with the encoding UTF-8",
         )
-        raise Unusable(_mark_after(before), problem) from None
+        raise NoText(_mark_after(before), problem) from None
     unprintable = Reader.NON_PRINTABLE.search(text)
     if unprintable:
         problem = Problem(

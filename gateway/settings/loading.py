@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.settings.completion import complete
-from gateway.settings.document import MAXIMUM_BYTES, Unusable, parse_document
+from gateway.settings.document import MAXIMUM_BYTES, NoText, Unusable, parse_document
 from gateway.settings.draft import Draft
 from gateway.settings.findings import Finding, SettingsError, SettingsUnreadable, Severity
 from gateway.settings.lints import LINTS
@@ -41,13 +41,15 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> GatewaySettings
 def examine(path: Path, environ: Mapping[str, str] = os.environ) -> Examination:
     """Read a configuration file and hold it against every rule and lint, all in one go.
 
-    Raises SettingsUnreadable when the file cannot be read at all.
+    Raises SettingsUnreadable when the file cannot be read at all, or is no text.
     """
     reading = Reading(path, environ)
     try:
         root = parse_document(_read(path), reading.report)
     except Unusable as unusable:
         reading.report(unusable.mark, (), unusable.problem)
+        if isinstance(unusable, NoText):
+            raise SettingsUnreadable(reading.findings()) from None
         return Examination(None, reading.findings())
     settings = Section(GatewaySettings).read(root, Place(reading, (), root.mark, root.mark))
     assert isinstance(settings, GatewaySettings)  # noqa: S101 - what the section is of, for mypy

@@ -206,6 +206,8 @@ def check_references(draft: Draft) -> None:
 def _check_reference(draft: Draft, path: KeyPath, name: str | None, section: str) -> None:
     known = draft.names(section)
     key = str(path[-1])
+    if not known and draft.has(section) and not draft.is_whole(section):
+        return  # it has its finding, and may have lost the very name that is missing here
     if name is not None:
         if name not in known:
             what = f"there is no {key} {quoted(name)}"

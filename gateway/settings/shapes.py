@@ -163,7 +163,7 @@ class Table:
         if not isinstance(node, document.Mapping):
             example = f"{{{self.key.example}: {_example_of(self.value)}}}"
             raise wrong_type(node, "a mapping", example)
-        if not node.entries and self.if_empty is not None:
+        if not node.entries and not node.has_lost_keys and self.if_empty is not None:
             raise Problem("empty-mapping", "the mapping is empty", self.if_empty)
         values: dict[str, Any] = {}
         for name, entry in node.entries.items():

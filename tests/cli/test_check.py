@@ -100,6 +100,18 @@ def test_a_file_that_cannot_be_read_exits_with_2(
     assert finding["id"] == "unreadable-file"
 
 
+def test_a_file_that_is_no_text_exits_with_2_and_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "ls"
+    file.write_bytes(b"\x7fELF\x02\x01\x01\x00\x00\xb0")
+    assert main(["check", str(file)]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.endswith("byte 0xB0 is not UTF-8; save the file with the encoding UTF-8\n")
+    assert output.err.count("\n") == 1
+
+
 def test_without_a_name_it_takes_the_default_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,6 +101,25 @@ def test_a_file_that_is_not_there_is_unreadable(tmp_path: Path) -> None:
         load(tmp_path / "absent.yaml")
 
 
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        (b"a: \xff\n", "1:4: byte 0xFF is not UTF-8; save the file with the encoding UTF-8"),
+        ("a: é\nb: ".encode() + b"\xe9", "2:4: byte 0xE9 is not UTF-8; "),
+        ("a: b\n".encode("utf-16"), "1:1: byte 0xFF is not UTF-8; "),
+        (b"#" * (1024 * 1024 + 1), "1:1: the file is larger than 1MiB; "),
+    ],
+)
+def test_a_file_that_is_no_text_cannot_be_read(
+    write: Callable[[str | bytes], Path], content: bytes, finding: str
+) -> None:
+    file = write(content)
+    with pytest.raises(SettingsUnreadable) as caught:
+        examine(file, {})
+    [found] = caught.value.findings
+    assert str(found).startswith(f"{file}:{finding}")
+
+
 @pytest.mark.parametrize("name", ["", "with\0nul"])
 def test_what_is_no_file_is_unreadable(tmp_path: Path, name: str) -> None:
     with pytest.raises(SettingsUnreadable):

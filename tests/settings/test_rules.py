@@ -273,3 +273,16 @@ def test_an_empty_list_of_routes_is_refused(check: Check) -> None:
 def test_a_state_dir_that_a_database_url_cannot_carry_is_refused(check: Check) -> None:
     [found] = check(VALID + 'state_dir: "what?"\n')
     assert "has a ? or # in its path; set state_dir to a folder without them" in found
+
+
+@pytest.mark.parametrize("section", ["upstreams", "authorization_servers"])
+@pytest.mark.parametrize("key", ["1", "on", "~", "[a]"])
+def test_a_section_whose_only_key_was_refused_is_not_called_empty(
+    check: Check, section: str, key: str
+) -> None:
+    """Nor is the name that a route says called unknown: it may be the one that was refused."""
+    name = {"upstreams": "orders", "authorization_servers": "local"}[section]
+    text = VALID.replace(f"\n  {name}:", f"\n  ? {key}\n  :").removeprefix("\n")
+    reference = f"    {section.removesuffix('s')}: {name}\n"
+    found = check(text + reference)
+    assert len(found) == 1, found
