@@ -35,6 +35,49 @@ ALLOWED: Final = 0
 REFUSED: Final = 1
 CANNOT_TELL: Final = 2
 
+# What the listener's parser takes for a method. Any other is refused before it means anything.
+KNOWN_METHODS: Final = frozenset(
+    {
+        # fmt: off
+        "ACL",
+        "BIND",
+        "CHECKOUT",
+        "CONNECT",
+        "COPY",
+        "DELETE",
+        "GET",
+        "HEAD",
+        "LINK",
+        "LOCK",
+        "M-SEARCH",
+        "MERGE",
+        "MKACTIVITY",
+        "MKCALENDAR",
+        "MKCOL",
+        "MOVE",
+        "NOTIFY",
+        "OPTIONS",
+        "PATCH",
+        "POST",
+        "PROPFIND",
+        "PROPPATCH",
+        "PURGE",
+        "PUT",
+        "QUERY",
+        "REBIND",
+        "REPORT",
+        "SEARCH",
+        "SOURCE",
+        "SUBSCRIBE",
+        "TRACE",
+        "UNBIND",
+        "UNLINK",
+        "UNLOCK",
+        "UNSUBSCRIBE",
+        # fmt: on
+    }
+)
+
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*", re.ASCII)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
 
@@ -119,6 +162,10 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
     explanation = Explanation(question.method, question.target)
     authority = question.host or settings.public_url.partition("://")[2]
     explanation.host = normalize_host(authority)
+    if question.method not in KNOWN_METHODS:
+        detail = "the method is not known"
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=detail)
+        return explanation
     if explanation.host is None:
         explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail="the host is malformed")
         return explanation
@@ -187,6 +234,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "authorization_server": route.authorization_server if route else None,
         "upstream": route.upstream if route else None,
         "missing_scopes": list(rejection.missing) if rejection else [],
+        "one_of_scopes": list(rejection.any_of) if rejection else [],
         "allow": list(rejection.allow) if rejection else [],
         "token": None
         if token is None
@@ -288,6 +336,8 @@ def _describe_verdict(explanation: Explanation) -> str:
     words = f"refused with {refusal.status} {rejection.reason}: {title}"
     if rejection.missing:
         words += f", missing {join_words(rejection.missing, 'and')}"
+    if rejection.any_of:
+        words += f", and it has none of {join_words(rejection.any_of, 'and')}"
     if rejection.allow:
         words += f", the path takes {join_words(rejection.allow, 'and')}"
     if rejection.reason is Reason.NO_ROUTE:
@@ -302,6 +352,9 @@ def _read_token(token: str | None) -> str | None:
 
 
 def _read_question(method: str, url: str, token: str | None, headers: Sequence[str]) -> Question:
+    if method not in KNOWN_METHODS and method.upper() in KNOWN_METHODS:
+        message = f"methods are upper case, {method!r} is not; write {method.upper()}"
+        raise typer.BadParameter(message, param_hint="METHOD")
     if _METHOD.fullmatch(method) is None:
         raise typer.BadParameter("a method is upper case, such as GET", param_hint="METHOD")
     authorization = [] if token is None else [f"Bearer {token}"]

@@ -1,5 +1,6 @@
 """`gateway explain`: which route, which demand, which verdict; and the exit code that says it."""
 
+import asyncio
 import base64
 import io
 import json
@@ -11,7 +12,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParser
 
+from gateway.cli.explain import KNOWN_METHODS
 from gateway.cli.main import main
 
 CONFIGURATION = """\
@@ -137,6 +142,12 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Asker:
         ("GET", "/%68ealthz?x=1", "health", None, None),
         ("POST", "/healthz", None, "method_not_allowed", 405),
         ("TRACE", "/orders", None, "method_not_allowed", 405),
+        ("PROPFIND", "/orders", None, "method_not_allowed", 405),
+        ("M-SEARCH", "/nowhere", None, "no_route", 404),
+        ("BOGUS", "/orders", None, "malformed_request", 400),
+        ("BOGUS", "/nowhere", None, "malformed_request", 400),
+        ("GETS", "/.well-known/oauth-protected-resource", None, "malformed_request", 400),
+        ("PRI", "/healthz", None, "malformed_request", 400),
         ("GET", "/nowhere", None, "no_route", 404),
         ("GET", "/HEALTHZ", None, "no_route", 404),
         ("GET", "/orders", "read-orders", "missing_token", 401),
@@ -176,7 +187,7 @@ def test_a_table_of_requests_without_a_token(
             "GET",
             "http://one.example.com/orders/7",
             "insufficient_scope",
-            ["admin", "orders:write"],
+            [],
         ),
         ("orders:read", "GET", "/healthz", None, []),
     ],
@@ -318,6 +329,37 @@ def test_it_says_why_a_request_has_no_route(ask: Asker, url: str, words: str) ->
     assert ask.text("GET", url)[-1] == f"  verdict: refused with {words}"
 
 
+def test_it_says_that_a_method_is_not_known(ask: Asker) -> None:
+    first, verdict = ask.text("BOGUS", "/orders")
+    assert first == "BOGUS /orders on api.example.com"
+    assert verdict == (
+        "  verdict: refused with 400 malformed_request: the request is malformed "
+        "(the method is not known)"
+    )
+
+
+async def test_the_methods_that_are_known_are_those_of_the_parser() -> None:
+    """What the listener's parser takes for a method, `explain` does, and nothing else."""
+    registered = "BASELINE-CONTROL CHECKIN LABEL MKREDIRECTREF MKWORKSPACE ORDERPATCH PRI UPDATE"
+    streaming = "ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP TEARDOWN"
+    candidates = {*KNOWN_METHODS, *registered.split(), *streaming.split(), "BOGUS", "GETS", "BREW"}
+
+    def is_taken(method: str) -> bool:
+        loop = asyncio.get_running_loop()
+        protocol = BaseProtocol(loop)
+        parser = HttpRequestParser(protocol, loop, 2**16)
+        target = "a.example:80" if method == "CONNECT" else "/"
+        try:
+            messages, _, _ = parser.feed_data(
+                f"{method} {target} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode()
+            )
+        except HttpProcessingError:
+            return False
+        return [message.method for message, _ in messages] == [method]
+
+    assert {method for method in candidates if is_taken(method)} == KNOWN_METHODS
+
+
 def test_a_demand_is_told_as_data(ask: Asker) -> None:
     _, said = ask("GET", "/partner")
     assert said["requires"] == {
@@ -333,7 +375,10 @@ def test_a_demand_is_told_as_data(ask: Asker) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["get", "/"], "a method is upper case"),
+        (["get", "/"], "methods are upper case, 'get' is not; write GET"),
+        (["Delete", "/"], "write DELETE"),
+        (["bogus", "/"], "a method is upper case, such as GET"),
+        (["G T", "/"], "a method is upper case, such as GET"),
         (["GET", "orders"], "write a path that begins with a slash"),
         (["GET", "ftp://a/b"], "write a path that begins with a slash"),
         (["GET", "http:///b"], "the URL has no host"),
