@@ -18,7 +18,8 @@ from gateway.cli.embedded import (
 )
 
 app = typer.Typer(
-    help="Administer the clients of the embedded authorization server.",
+    help="Administer the clients of the embedded authorization server.\n\n"
+    "Example: gateway client add shop --grant client_credentials",
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,

@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 
 from gateway.authserver.administration import Administration, AdministrationError
-from gateway.authserver.database import DatabaseUnavailable
+from gateway.authserver.database import DatabaseUnavailable, database_path
 from gateway.authserver.options import embedded_options
 from gateway.cli.configuration import load_settings
 from gateway.introspection.revocations import publish
@@ -63,8 +63,21 @@ def open_embedded(config: Path | None) -> Iterator[Embedded]:
                     err=True,
                 )
             yield Embedded(settings, administration)
-    except (AdministrationError, DatabaseUnavailable) as error:
+    except AdministrationError as error:
         fail(str(error))
+    except DatabaseUnavailable as error:
+        fail(_describe_unavailable(error, database_path(options.database_url)))
+
+
+def _describe_unavailable(error: DatabaseUnavailable, database: Path) -> str:
+    """Say why the database did not do it; what SQLite says of a lock does not tell the mend."""
+    if "database is locked" not in str(error):
+        return str(error)
+    return (
+        f"another process holds the write lock of {database}, such as a backup or a sqlite3 shell "
+        "with an open transaction, so nothing was changed; end that process "
+        f"(fuser {database} names who has the file open), and repeat the command"
+    )
 
 
 def announce(embedded: Embedded, revocation: Revocation, subject: str) -> int:

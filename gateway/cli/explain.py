@@ -38,7 +38,6 @@ CANNOT_TELL: Final = 2
 # What the listener's parser takes for a method. Any other is refused before it means anything.
 KNOWN_METHODS: Final = frozenset(
     {
-        # fmt: off
         "ACL",
         "BIND",
         "CHECKOUT",
@@ -74,7 +73,6 @@ KNOWN_METHODS: Final = frozenset(
         "UNLINK",
         "UNLOCK",
         "UNSUBSCRIBE",
-        # fmt: on
     }
 )
 
@@ -353,7 +351,7 @@ def _read_token(token: str | None) -> str | None:
 
 def _read_question(method: str, url: str, token: str | None, headers: Sequence[str]) -> Question:
     if method not in KNOWN_METHODS and method.upper() in KNOWN_METHODS:
-        message = f"methods are upper case, {method!r} is not; write {method.upper()}"
+        message = f"a method is upper case; write {method.upper()}"
         raise typer.BadParameter(message, param_hint="METHOD")
     if _METHOD.fullmatch(method) is None:
         raise typer.BadParameter("a method is upper case, such as GET", param_hint="METHOD")

@@ -375,7 +375,7 @@ def test_a_demand_is_told_as_data(ask: Asker) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["get", "/"], "methods are upper case, 'get' is not; write GET"),
+        (["get", "/"], "a method is upper case; write GET"),
         (["Delete", "/"], "write DELETE"),
         (["bogus", "/"], "a method is upper case, such as GET"),
         (["G T", "/"], "a method is upper case, such as GET"),

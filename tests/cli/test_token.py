@@ -2,10 +2,12 @@
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -203,7 +205,6 @@ def test_the_age_of_a_process_is_measured() -> None:
     [
         (("token", "issue", "--client", "nobody"), "there is no client 'nobody'"),
         ((*ISSUE, "--scope", "admin"), "may not have the scope admin"),
-        ((*ISSUE, "--lifetime", "9000h"), "a lifetime is"),
         ((*ISSUE, "--audience", "a b"), "an audience is"),
         (("token", "revoke", "nonsense"), "no token of this authorization server"),
         (("token", "revoke", new_token("at")), "no token of this authorization server"),
@@ -220,6 +221,47 @@ def test_what_cannot_be_done_is_one_line_and_exit_1(
     assert "gw_at_" not in err
 
 
+def test_a_lifetime_has_the_bounds_of_the_configuration(run: Run) -> None:
+    assert run(*ISSUE, "--lifetime", "24h")[0] == 0
+    code, out, err = run(*ISSUE, "--lifetime", "86401s")
+    assert (code, out) == (2, "")
+    assert "--lifetime: 86401s is too long; write 1s to 24h" in err
+
+
+@pytest.mark.parametrize("command", [("token", "revoke"), ("client", "remove"), ("token", "issue")])
+def test_a_locked_database_is_told_in_words_with_the_mend(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """Here a shell holds the write lock, as a transaction that nobody ends does."""
+    monkeypatch.setattr("gateway.authserver.database.connect.__defaults__", (0.05,))
+    token = run(*ISSUE)[1].strip()
+    database = file.parent / "state" / "gateway.db"
+    arguments = {"revoke": (token,), "remove": ("shop",), "issue": ("--client", "shop")}
+    with closing(sqlite3.connect(database, isolation_level=None)) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        code, out, err = run(*command, *arguments[command[1]])
+    assert (code, out) == (1, "")
+    assert err == (
+        f"gateway: another process holds the write lock of {database}, such as a backup or a "
+        "sqlite3 shell with an open transaction, so nothing was changed; end that process "
+        f"(fuser {database} names who has the file open), and repeat the command\n"
+    )
+    assert run(*command, *arguments[command[1]])[0] == 0
+
+
+def test_a_database_that_is_locked_for_readers_too_is_told_in_the_same_words(
+    run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.authserver.database.connect.__defaults__", (0.05,))
+    database = file.parent / "state" / "gateway.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as shell:
+        shell.execute("PRAGMA locking_mode = EXCLUSIVE")
+        shell.execute("BEGIN EXCLUSIVE")
+        code, out, err = run("token", "inspect", new_token("at"))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"gateway: another process holds the write lock of {database}, such")
+
+
 @pytest.mark.parametrize("lifetime", ["10", "soon", "10ms", "0s", "1500ms"])
 def test_a_lifetime_that_is_none_is_a_wrong_use(run: Run, lifetime: str) -> None:
     code, out, err = run(*ISSUE, "--lifetime", lifetime)
@@ -234,3 +276,11 @@ def test_every_command_has_help_with_an_example(
 ) -> None:
     assert main(["token", command, "--help"]) == 0
     assert f"Example: gateway token {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("group", ["token", "client"])
+def test_the_help_of_each_group_has_an_example(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([group, "--help"]) == 0
+    assert f"\n  Example: gateway {group} " in capsys.readouterr().out
