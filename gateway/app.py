@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ from gateway.policy.tokenformat import new_token
 from gateway.proxy.forward import forward
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
 from gateway.settings import Address, GatewaySettings, compile_routes
-from gateway.telemetry.access_log import AccessLog, LogEntry
+from gateway.telemetry.access_log import AccessLog, LogEntry, never_blocking
 from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _ignore(*_: object) -> None:
 async def open_introspectors(
     settings: GatewaySettings,
     metrics: Metrics | None = None,
-    log_request: Callable[[str, str, int, float], None] = _ignore,
+    log_request: Callable[[str, str, str, int, float], None] = _ignore,
 ) -> AsyncIterator[dict[str, Introspector]]:
     """Open everyone who vouches for tokens, by the names of the configuration.
 
@@ -102,7 +103,7 @@ def _open_embedded(
     name: str,
     settings: GatewaySettings,
     metrics: Metrics,
-    log_request: Callable[[str, str, int, float], None],
+    log_request: Callable[[str, str, str, int, float], None],
 ) -> "EmbeddedServer":
     # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
     from gateway.authserver.database import DatabaseUnavailable
@@ -187,15 +188,17 @@ async def run_gateway(
             for name, upstream in settings.upstreams.items()
         },
     )
-    access_log = AccessLog(
-        access_log_descriptor, _log_format(settings, access_log_descriptor), settings.access_log
-    )
     cache = IntrospectionCache(
         max_lifetime=settings.introspection_cache.max_lifetime,
         negative_lifetime=settings.introspection_cache.negative_lifetime,
         max_entries=settings.introspection_cache.max_entries,
     )
     async with AsyncExitStack() as stack:
+        access_log = AccessLog(
+            stack.enter_context(never_blocking(access_log_descriptor)),
+            _log_format(settings, access_log_descriptor),
+            settings.access_log,
+        )
         stack.callback(access_log.flush)
         sockets = _bind_all(settings, stack)
         addresses = _addresses(sockets)
@@ -250,6 +253,13 @@ def make_state_dir(settings: GatewaySettings) -> None:
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StartFailure(f"state_dir {settings.state_dir}: {error.strerror}") from error
+    status = settings.state_dir.stat()
+    if status.st_mode & 0o022 or status.st_uid not in (os.geteuid(), 0):
+        # Whoever may write here could take a worker's place, and with it every revocation.
+        raise StartFailure(
+            f"state_dir {settings.state_dir}: others may write to it; "
+            f"chown it to the gateway's user and chmod 700"
+        )
     if not os.access(settings.state_dir, os.W_OK | os.X_OK):
         raise StartFailure(f"state_dir {settings.state_dir}: it is not writable")
 
@@ -280,10 +290,21 @@ def _bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, soc
                 backlog=_BACKLOG,
             )
         except OSError as error:
-            raise StartFailure(f"cannot listen on {address}: {error.strerror or error}") from error
+            raise StartFailure(
+                f"cannot listen on {address}: {error.strerror or error}; "
+                f"change {_KEYS[what]}, or end what listens there"
+            ) from error
         stack.callback(sock.close)
         sockets[what] = sock
     return sockets
+
+
+# Which key says where each listens.
+_KEYS = {
+    "guard": "listen",
+    "admin": "admin_listen",
+    "authorization_server": "authorization_servers.*.embedded.listen",
+}
 
 
 def _addresses(sockets: Mapping[str, socket.socket]) -> Addresses:
@@ -292,20 +313,22 @@ def _addresses(sockets: Mapping[str, socket.socket]) -> Addresses:
 
 
 def _log_endpoint(
-    access_log: AccessLog, method: str, path: str, status: int, seconds: float
+    access_log: AccessLog, peer: str, method: str, path: str, status: int, seconds: float
 ) -> None:
     """Log a request to the authorization server's endpoints beside those to the guard."""
-    if access_log.wants(None):
+    is_refused = status >= HTTPStatus.BAD_REQUEST
+    if access_log.wants(is_refused=is_refused):
         access_log.write(
             LogEntry(
                 request_id="-",
-                peer="-",
+                peer=peer,
                 method=method,
                 host="authorization-server",
                 path=path,
                 route="-",
                 status=status,
                 duration=seconds,
+                is_refused=is_refused,
             ),
             time.time(),
         )

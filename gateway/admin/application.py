@@ -36,6 +36,7 @@ def create_application(
             return web.Response(status=421, text="This is not the host that you asked for.\n")
         response = await handler(request)
         response.headers["Cache-Control"] = "no-store"
+        response.headers["Server"] = "gateway"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 

@@ -115,7 +115,9 @@ class Endpoints:
         if self._log_request is not None:
             resource = request.match_info.route.resource
             path = resource.canonical if resource is not None else "-"
-            self._log_request(request.method, path, response.status, time.monotonic() - started)
+            seconds = time.monotonic() - started
+            peer = request.remote or "-"
+            self._log_request(peer, request.method, path, response.status, seconds)
         return response
 
     async def _describe(self, _request: web.Request) -> web.Response:

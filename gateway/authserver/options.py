@@ -15,8 +15,8 @@ Raises RevocationNotAcknowledged when one stays silent.
 CountIssued = Callable[[str], None]
 """Count one issued token; takes the grant type."""
 
-LogRequest = Callable[[str, str, int, float], None]
-"""Take note of one answered request: method, path, status, seconds.
+LogRequest = Callable[[str, str, str, int, float], None]
+"""Take note of one answered request: the peer's address, method, path, status, seconds.
 
 The path is one of the server's own, or `-` for any other: a stranger's path, like parameters and
 headers, could carry a token and never comes here.

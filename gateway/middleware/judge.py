@@ -91,7 +91,10 @@ async def _judge_public(
     token = read_bearer(authorization)
     if isinstance(token, Reason):
         # Of several headers, or of a malformed one, another parser may make a token of ours.
-        return Judgement(route, None, keeps_authorization=token is Reason.MISSING_TOKEN)
+        could_be_ours = any("bearer" in value.lower() for value in authorization)
+        return Judgement(route, None, keeps_authorization=not could_be_ours)
+    if not introspectors:
+        return Judgement(route, None, keeps_authorization=True)
     if route.authorization_server is None:
         return Judgement(route, None)
     introspector = introspectors[route.authorization_server]

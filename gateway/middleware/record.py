@@ -6,6 +6,7 @@ forwarded request and never a traceback.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_UPSTREAM = "-"
+# A token that somebody put into the path is no less a token.
+_TOKEN = re.compile("gw_(at|cs)_[A-Za-z0-9]+")
 # Books are kept in batches: done request by request, between two others, the same work costs
 # several times as much. A scrape and the end settle what is open.
 _BATCH = 64
@@ -124,7 +127,7 @@ class Recorder:
         for exchange in done:
             route = exchange.route.name if exchange.route is not None else NO_ROUTE
             self._count(exchange, route)
-            if self._access_log.wants(exchange.reason):
+            if self._access_log.wants(is_refused=exchange.reason is not None):
                 self._access_log.write(self._entry(exchange, route), exchange.ended_at)
 
     def _count(self, exchange: Exchange, route: str) -> None:
@@ -146,7 +149,7 @@ class Recorder:
             peer=exchange.peer,
             method=exchange.method,
             host=exchange.host or "",
-            path=exchange.path,
+            path=_TOKEN.sub(r"gw_\1_***", exchange.path),
             route=route,
             status=exchange.status,
             reason=exchange.reason,

@@ -1,6 +1,8 @@
 """Builds every refusal, from the one table in `policy/rejection.py`."""
 
 import json
+import re
+from email.utils import formatdate
 from html import escape
 from http import HTTPStatus
 
@@ -17,6 +19,7 @@ small{{opacity:.75;overflow-wrap:anywhere}}</style>
 <h1>{title}</h1><p>{detail}</p><p><small>{status} · {reason} · request {request_id}</small></p>
 </html>
 """
+_NO_WEIGHT = re.compile(r".*\bq=0(\.0*)?\s*")
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
@@ -85,6 +88,7 @@ def build_refusal(
         "Vary: Accept",
         "X-Content-Type-Options: nosniff",
         f"X-Request-Id: {request_id}",
+        f"Date: {formatdate(usegmt=True)}",
     ]
     if wants_html:
         lines.append(f"Content-Security-Policy: {_PAGE_POLICY}")
@@ -115,12 +119,14 @@ def challenge(rejection: Rejection, metadata_url: str) -> str:
 
 def prefers_html(accept: str) -> bool:
     """Say whether an Accept header is a browser's: it names HTML, and JSON not before it."""
-    accept = accept.lower()
-    html = accept.find("text/html")
-    if html < 0:
-        return False
-    json_at = accept.find("json")
-    return json_at < 0 or html < json_at
+    kinds = [
+        kind
+        for kind, _, weight in (part.partition(";") for part in accept.lower().split(","))
+        if not _NO_WEIGHT.fullmatch(weight)
+    ]
+    html = next((place for place, kind in enumerate(kinds) if kind.strip() == "text/html"), None)
+    json_at = next((place for place, kind in enumerate(kinds) if "json" in kind), len(kinds))
+    return html is not None and html < json_at
 
 
 def _problem(
@@ -136,4 +142,6 @@ def _problem(
     if rejection.reason is Reason.INSUFFICIENT_SCOPE:
         problem["required_scopes"] = list(rejection.required)
         problem["missing_scopes"] = list(rejection.missing)
+        if rejection.any_of:
+            problem["one_of_scopes"] = list(rejection.any_of)
     return problem

@@ -24,13 +24,12 @@ def decide(route: Route, token: Token, now: float) -> Rejection | None:
     if not requirement.scopes <= token.scopes or (
         requirement.any_scope and requirement.any_scope.isdisjoint(token.scopes)
     ):
-        missing = requirement.scopes - token.scopes
-        if requirement.any_scope.isdisjoint(token.scopes):
-            missing |= requirement.any_scope
+        has_one = not requirement.any_scope.isdisjoint(token.scopes)
         return Rejection(
             Reason.INSUFFICIENT_SCOPE,
             required=requirement.scopes_for_challenge,
-            missing=tuple(sorted(missing)),
+            missing=tuple(sorted(requirement.scopes - token.scopes)),
+            any_of=() if has_one else tuple(sorted(requirement.any_scope)),
         )
     for name, allowed in requirement.claims:
         if not _holds(token.claims.get(name), allowed):

@@ -205,13 +205,15 @@ TOKEN_REASONS = frozenset(
 class Rejection:
     """A verdict of "no": the reason, and what the client may know beside the table's words.
 
-    `required` and `missing` are scopes, for `insufficient_scope`; `allow` the methods of the path
-    pattern, for `method_not_allowed`; `detail` is for the operator's log alone, and `explanation`
-    replaces the table's detail where the gateway knows better (never text of the request).
+    For `insufficient_scope`, `required` are all the scopes that the route names, `missing` those of
+    them that the token lacks and needs, `any_of` those of which it needs one and has none. `allow`
+    are the methods of the path pattern, for `method_not_allowed`. `detail` is for the operator's
+    log alone.
     """
 
     reason: Reason
     required: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    any_of: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     detail: str = ""

@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import json
 import os
+import stat
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +46,29 @@ class LogEntry:
     upstream_duration: float = 0.0
     bytes_received: int = 0
     bytes_sent: int = 0
+    is_refused: bool = False
+
+
+@contextlib.contextmanager
+def never_blocking(descriptor: int) -> Iterator[int]:
+    """Give a descriptor of the same pipe that does not block: a reader that hangs must not hang us.
+
+    The flag belongs to what was opened, which others may share, so the pipe is opened anew. What is
+    no pipe comes back as it is.
+    """
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        yield descriptor
+        return
+    try:
+        own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        # No /proc, or nobody reads: what is written will tell.
+        yield descriptor
+        return
+    try:
+        yield own
+    finally:
+        os.close(own)
 
 
 class AccessLog:
@@ -67,9 +92,9 @@ class AccessLog:
         self._stamped_second = -1
         self._stamp = ""
 
-    def wants(self, reason: Reason | None) -> bool:
+    def wants(self, *, is_refused: bool) -> bool:
         """Say whether a request that ended so is to be logged."""
-        return self._which == "all" or (reason is not None and self._which == "refusals")
+        return self._which == "all" or (is_refused and self._which == "refusals")
 
     def write(self, entry: LogEntry, ended_at: float) -> None:
         """Log one request that ended at a Unix time."""
@@ -164,7 +189,7 @@ def outcome(entry: LogEntry) -> Literal["allowed", "refused", "failed", "gone"]:
     if entry.status == CLIENT_GONE:
         return "gone"
     if entry.reason is None:
-        return "allowed"
+        return "refused" if entry.is_refused else "allowed"
     if entry.reason.startswith("upstream_") or entry.reason is Reason.INTERNAL_ERROR:
         return "failed"
     return "refused"

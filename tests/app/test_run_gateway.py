@@ -253,3 +253,19 @@ async def test_log_is_complete_when_the_gateway_has_stopped(stage: Stage, tmp_pa
         await stage.ask(GET.replace(b"/public/a", b"/nothing"))
     await stage.stop()
     assert len((tmp_path / "access.log").read_text().splitlines()) == 10
+
+
+async def test_a_state_dir_that_others_may_write_to_is_refused(stage: Stage) -> None:
+    """Whoever may write there could take a worker's place in the feed of revocations."""
+    folder = stage.folder / "state"
+    folder.mkdir(mode=0o700)
+    folder.chmod(0o770)
+    with pytest.raises(StartFailure, match=r"others may write to it; .*chmod 700"):
+        await stage.open()
+
+
+async def test_a_token_in_a_path_is_masked_in_the_log(stage: Stage) -> None:
+    await stage.open()
+    await stage.ask(b"GET /nothing/gw_at_Secret123/x HTTP/1.1\r\nHost: h\r\n\r\n")
+    [entry] = await stage.log()
+    assert entry["path"] == "/nothing/gw_at_***/x"

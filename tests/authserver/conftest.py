@@ -55,8 +55,9 @@ class Surroundings:
     def count_issued(self, grant_type: str) -> None:
         self.issued.append(grant_type)
 
-    def log_request(self, method: str, path: str, status: int, seconds: float) -> None:
+    def log_request(self, peer: str, method: str, path: str, status: int, seconds: float) -> None:
         assert seconds >= 0
+        assert peer == "127.0.0.1"
         self.requests.append((method, path, status))
 
 

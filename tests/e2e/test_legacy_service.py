@@ -392,7 +392,7 @@ def test_the_service_sees_who_asks_and_nothing_that_the_client_said_of_itself(
     request += f"Authorization: Bearer {token}\r\n"
     for name in SPOOFED:
         request += f"{name}: mallory\r\n"
-    request += "X-Kept: as it came\r\nX_Also_Kept: too\r\n\r\n"
+    request += "X-Kept: as it came\r\nX_Not_Kept: mallory\r\n\r\n"
 
     echo = ask_raw(gateway, request)
 
@@ -405,7 +405,6 @@ def test_the_service_sees_who_asks_and_nothing_that_the_client_said_of_itself(
         "x-auth-issuer": gateway.authorization_server_url,
     }
     assert seen["x-kept"] == "as it came"
-    assert seen["x-also-kept"] == "too"
     assert token not in json.dumps(echo)
 
 
@@ -591,6 +590,6 @@ def test_no_token_ever_stands_in_a_log(gateway, bearer, token):
 
 @pytest.mark.parametrize("name", ["SCRIPT_NAME", "script_name", "Script-Name"])
 def test_no_header_moves_the_service_to_another_path(gateway, name):
-    """gunicorn on loopback cuts SCRIPT_NAME off the path: /basic-auth/headers would be /headers."""
+    """On loopback, gunicorn cuts SCRIPT_NAME off the path, and would answer for /headers."""
     url = f"{gateway.url}/basic-auth/headers"
     assert requests.get(url, headers={name: "/basic-auth"}, timeout=30).status_code == 404

@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from tests.e2e.programs import embedded_server
+from tests.e2e.programs import embedded_server, wait_until
 
 
 @pytest.fixture
@@ -120,3 +120,23 @@ def test_a_gateway_whose_database_is_gone_says_that_it_is_not_ready(gateway):
     assert answer.status_code == 503
     assert "authorization server" in answer.text
     assert requests.get(f"{gateway.admin_url}/healthz", timeout=10).status_code == 200
+
+
+def test_guessing_a_clients_secret_stands_in_the_log_of_refusals(start_gateway, httpbin):
+    """With the address that it came from; never with what was guessed."""
+    gateway = start_gateway(
+        {
+            "access_log": "refusals",
+            "authorization_servers": {"local": embedded_server({"orders:read": "See orders"})},
+            "upstreams": {"legacy": {"servers": [httpbin]}},
+            "routes": [{"name": "all", "match": {"path": "/**"}, "require": {}}],
+        }
+    )
+    url = f"{gateway.authorization_server_url}/oauth2/token"
+    form = {"grant_type": "client_credentials"}
+    requests.post(url, data=form, auth=("shop", "guessed-secret"), timeout=10)
+    wait_until(gateway.access_log)
+    [entry] = gateway.access_log()
+    assert (entry["outcome"], entry["status"], entry["peer"]) == ("refused", 401, "127.0.0.1")
+    assert entry["path"] == "/oauth2/token"
+    assert "guessed-secret" not in gateway.program.output.read_text() + gateway.program.text()

@@ -1,4 +1,4 @@
-"""The listeners that are not the guard's: bounded like it, and as silent about what they received."""
+"""The listeners that are not the guard's: bounded like it, and as silent about what came."""
 
 import asyncio
 import gzip

@@ -2,6 +2,8 @@
 
 import pytest
 
+from gateway.middleware.judge import judge_token
+from gateway.policy.routes import Route
 from tests.proxy.stage import Seen, Stage
 
 PASSES = {
@@ -46,3 +48,11 @@ async def test_a_token_of_ours_never_reaches_the_upstream_of_a_public_route(
     seen = await see(stage, fields)
     assert seen.values(b"Authorization") == []
     assert seen.values(b"X-Auth-Scopes") == []
+
+
+async def test_without_any_authorization_server_no_token_is_ours() -> None:
+    """A gateway of public routes alone leaves a legacy service its own bearer tokens."""
+    route = Route("public", None, "/**", None, "legacy", requirement=None)
+    judgement = await judge_token(route, ["Bearer its-own"], {})
+    assert judgement.rejection is None
+    assert judgement.keeps_authorization

@@ -21,6 +21,7 @@ from gateway.telemetry.access_log import (
     LogEntry,
     format_json,
     format_text,
+    never_blocking,
     outcome,
 )
 
@@ -125,7 +126,7 @@ def test_an_entry_has_no_room_for_a_token_or_a_query():
     assert set(LogEntry.__slots__) == {
         "request_id", "peer", "method", "host", "path", "route", "status", "reason", "detail",
         "client_id", "subject", "upstream", "duration", "upstream_duration", "bytes_received",
-        "bytes_sent",
+        "bytes_sent", "is_refused",
     }  # fmt: skip
 
 
@@ -161,8 +162,8 @@ def test_the_outcome_is_one_word(status, reason, word):
 )
 def test_what_is_logged_is_what_was_asked_for(which, allowed, refused):
     log = AccessLog(1, "json", which)
-    assert log.wants(None) is allowed
-    assert log.wants(Reason.NO_ROUTE) is refused
+    assert log.wants(is_refused=False) is allowed
+    assert log.wants(is_refused=True) is refused
 
 
 def test_the_stamp_is_the_end_of_the_request():
@@ -381,3 +382,20 @@ def test_what_cannot_be_written_at_the_very_end_raises_nothing():
         log = asyncio.run(fill())
         log.flush()
         assert re.match(rb'\{"time"', read_all(reader))
+
+
+def test_a_pipe_that_nobody_reads_does_not_hang_the_writer():
+    """Whoever shares the pipe keeps the mode that it opened it with."""
+    with pipe() as (reader, writer), never_blocking(writer) as own:
+        log = AccessLog(own, "json", "all")
+        for number in range(5000):
+            log._lines.append(f"{number}\n" * 100)
+        log.flush()
+        assert os.get_blocking(writer)
+        assert not os.get_blocking(own)
+        assert read_all(reader).startswith(b"0\n")
+
+
+def test_a_file_is_written_to_as_it_was_opened(tmp_path):
+    with (tmp_path / "log").open("wb") as file, never_blocking(file.fileno()) as own:
+        assert own == file.fileno()

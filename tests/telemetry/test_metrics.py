@@ -94,11 +94,11 @@ def test_the_reasons_that_a_route_can_yield_start_at_zero_and_no_others():
     )  # fmt: skip
     on_every_route = [
         "malformed_request", "body_too_large", "expectation_failed", "request_timeout",
-        "upstream_unavailable", "upstream_invalid", "upstream_timeout",
+        "upstream_unavailable", "upstream_invalid", "upstream_timeout", "internal_error",
     ]  # fmt: skip
     before_a_route = [
         "ambiguous_path", "malformed_request", "headers_too_large", "no_route",
-        "method_not_allowed",
+        "method_not_allowed", "request_timeout", "internal_error",
     ]  # fmt: skip
     assert series(metrics, "gateway_refusals_total") == dict.fromkeys(
         [(reason, route) for reason in on_every_route for route in ("orders", "health")]
