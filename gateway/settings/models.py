@@ -109,10 +109,14 @@ class UpstreamTimeoutSettings(Settings):
     )
     response: Annotated[float, scalars.duration("1ms", "1h")] = Field(
         default=30.0,
-        description="How long the answer may take to begin; after that, 504.",
+        description="How long the head of the answer may take to arrive once the request is sent, "
+        "and how long the upstream may take to accept each piece of the request's body; after that, "
+        "504.",
     )
     idle: Annotated[float, scalars.duration("1ms", "1h")] = Field(
-        default=60.0, description="The longest gap between two parts of the answer's body."
+        default=60.0,
+        description="The longest gap between two pieces of the answer's body; after it, the answer "
+        "is broken off.",
     )
 
 
@@ -148,7 +152,10 @@ class ClientTimeoutSettings(Settings):
         default=10.0, description="How long the whole head of a request may take to arrive."
     )
     body: Annotated[float, scalars.duration("1ms", "1h")] = Field(
-        default=30.0, description="The longest gap between two parts of a body; after it, 408."
+        default=30.0,
+        description="The longest gap between two pieces of a request's body, which beyond that must "
+        "keep an average of 500 bytes a second, else 408; and how long a client may refuse to take "
+        "a piece of its answer, after which the connection is broken off.",
     )
     idle: Annotated[float, scalars.duration("1ms", "24h")] = Field(
         default=75.0, description="How long a connection is kept open between two requests."
