@@ -110,8 +110,8 @@ class UpstreamTimeoutSettings(Settings):
     response: Annotated[float, scalars.duration("1ms", "1h")] = Field(
         default=30.0,
         description="How long the head of the answer may take to arrive once the request is sent, "
-        "and how long the upstream may take to accept each piece of the request's body; after that, "
-        "504.",
+        "and how long the upstream may take to accept each piece of the request's body; after "
+        "that, 504.",
     )
     idle: Annotated[float, scalars.duration("1ms", "1h")] = Field(
         default=60.0,
@@ -153,9 +153,9 @@ class ClientTimeoutSettings(Settings):
     )
     body: Annotated[float, scalars.duration("1ms", "1h")] = Field(
         default=30.0,
-        description="The longest gap between two pieces of a request's body, which beyond that must "
-        "keep an average of 500 bytes a second, else 408; and how long a client may refuse to take "
-        "a piece of its answer, after which the connection is broken off.",
+        description="The longest gap between two pieces of a request's body, which beyond that "
+        "must keep an average of 500 bytes a second, else 408; and how long a client may refuse to "
+        "take a piece of its answer, after which the connection is broken off.",
     )
     idle: Annotated[float, scalars.duration("1ms", "24h")] = Field(
         default=75.0, description="How long a connection is kept open between two requests."
