@@ -250,7 +250,9 @@ async def run_gateway(
 def make_state_dir(settings: GatewaySettings) -> None:
     """Make the folder of databases and sockets, for its owner alone. Raises StartFailure."""
     try:
-        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.state_dir.exists():
+            settings.state_dir.mkdir(mode=0o700, parents=True)
+            settings.state_dir.chmod(0o700)  # whatever the umask took from it
     except OSError as error:
         raise StartFailure(f"state_dir {settings.state_dir}: {error.strerror}") from error
     status = settings.state_dir.stat()

@@ -52,7 +52,10 @@ class RevocationListener:
 
     async def __aenter__(self) -> Self:
         """Begin to listen. Raises OSError when the socket cannot be made."""
-        self._folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state_dir = self._folder.parent
+        if not state_dir.exists():
+            state_dir.mkdir(mode=0o700, parents=True)
+            state_dir.chmod(0o700)  # whatever the umask took from it
         self._folder.mkdir(mode=0o700, exist_ok=True)
         # Whatever the umask was, and whoever made it: nobody else puts a socket here.
         self._folder.chmod(0o700)
