@@ -15,7 +15,7 @@ _PAGE = """<!doctype html>
 <meta name="color-scheme" content="light dark"><title>{title}</title>
 <style>body{{font:1.1rem/1.5 system-ui,sans-serif}}
 body{{max-width:34rem;margin:15vh auto;padding:0 1.5rem}}
-small{{opacity:.75;overflow-wrap:anywhere}}</style>
+h1{{font-size:1.6rem;line-height:1.25;text-wrap:balance}}small{{opacity:.75;overflow-wrap:anywhere}}</style>
 <h1>{title}</h1><p>{detail}</p><p><small>{status} · {reason} · request {request_id}</small></p>
 </html>
 """
