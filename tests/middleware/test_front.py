@@ -338,6 +338,9 @@ async def test_head_that_is_whole_in_time_has_no_deadline_any_more(stage: Stage)
     await asyncio.sleep(0.2)
     service.send(OK)
     assert (await client.answer()).status == 200
+    await asyncio.sleep(0.2)
+    client.send(GET)
+    await service.head()
 
 
 @pytest.mark.parametrize("before", [b"", GET])
