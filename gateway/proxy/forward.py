@@ -32,7 +32,6 @@ async def forward(
     Raises UpstreamFailure or BodyFailure while `outcome.status` is 0: the client has not been
     answered yet. After that a failure breaks the client's connection and is raised all the same.
     """
-    loop = upstream.loop
     started = time.perf_counter()
     first, is_whole = _first_bytes(request, upstream)
     is_head = request.method == "HEAD"
@@ -48,11 +47,11 @@ async def forward(
         if connection is None:
             connection = await upstream.connect()
         while True:
-            _expect_answer(connection, upstream, loop)
+            _expect_answer(connection, upstream)
             connection.begin(first, is_head=is_head)
             if not is_whole and request.body is not None:
                 connection.upload_deadline = float("inf")
-                pump = asyncio.create_task(_pump(connection, request.body, upstream, loop))
+                pump = asyncio.create_task(_pump(connection, request.body, upstream))
             try:
                 await connection.wait_for_head()
                 break
@@ -66,7 +65,7 @@ async def forward(
         if pump is not None and not pump.done():
             # It answers early; whether the rest of the body can be read off is not known yet.
             client.keep_alive = False
-        await _answer(connection, request, client, outcome, upstream.timeouts.idle, loop)
+        await _answer(connection, request, client, outcome, upstream)
         outcome.result = "answered"
     except UpstreamFailure as failure:
         outcome.result = failure.reason.removeprefix("upstream_")
@@ -105,24 +104,17 @@ def _first_bytes(request: ForwardRequest, upstream: Upstream) -> tuple[bytes, bo
     return head + arrived + (b"0\r\n\r\n" if body.length is None else b""), True
 
 
-def _expect_answer(
-    connection: UpstreamConnection, upstream: Upstream, loop: asyncio.AbstractEventLoop
-) -> None:
+def _expect_answer(connection: UpstreamConnection, upstream: Upstream) -> None:
     connection.timeout_detail = "its answer did not begin in time"
-    connection.deadline = loop.time() + upstream.timeouts.response
+    connection.deadline = upstream.loop.time() + upstream.timeouts.response
 
 
-async def _pump(
-    connection: UpstreamConnection,
-    body: RequestBody,
-    upstream: Upstream,
-    loop: asyncio.AbstractEventLoop,
-) -> None:
+async def _pump(connection: UpstreamConnection, body: RequestBody, upstream: Upstream) -> None:
     """Send the rest of the body. It never fails: the connection tells of what goes wrong."""
     try:
         while data := await body.read():
             connection.write(_frame(data, body.length))
-            connection.upload_deadline = loop.time() + upstream.timeouts.response
+            connection.upload_deadline = upstream.loop.time() + upstream.timeouts.response
             await connection.drain()
             connection.upload_deadline = float("inf")
     except UpstreamFailure:
@@ -134,10 +126,10 @@ async def _pump(
         connection.write(b"0\r\n\r\n")
     connection.upload_deadline = None
     if not connection.has_head:
-        _expect_answer(connection, upstream, loop)
+        _expect_answer(connection, upstream)
     elif connection.deadline < float("inf"):
         # Somebody waits for more of the answer, which was not due before.
-        connection.deadline = loop.time() + upstream.timeouts.idle
+        connection.deadline = upstream.loop.time() + upstream.timeouts.idle
 
 
 async def _answer(
@@ -145,8 +137,7 @@ async def _answer(
     request: ForwardRequest,
     client: Client,
     outcome: Forwarded,
-    idle: float,
-    loop: asyncio.AbstractEventLoop,
+    upstream: Upstream,
 ) -> None:
     status = connection.status
     has_body = request.method != "HEAD" and status not in (204, 304)
@@ -178,7 +169,7 @@ async def _answer(
             if client.is_congested:
                 connection.deadline = float("inf")
                 await client.drain()
-        connection.deadline = loop.time() + idle
+        connection.deadline = upstream.loop.time() + upstream.timeouts.idle
         data = await connection.read()
         if not data:
             break
