@@ -1,10 +1,11 @@
 """What the embedded authorization server is told: plain values and callbacks."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gateway.policy.interfaces import Revocation
 from gateway.settings import GatewaySettings
+from gateway.settings.addresses import IPNetwork
 
 PublishRevocation = Callable[[Revocation], Awaitable[object]]
 """Tell every worker, and await their acknowledgements.
@@ -15,6 +16,9 @@ Raises RevocationNotAcknowledged when one stays silent.
 CountIssued = Callable[[str], None]
 """Count one issued token; takes the grant type."""
 
+CountSignIn = Callable[[str], None]
+"""Count one try to sign in: `succeeded`, `failed` or `throttled`."""
+
 LogRequest = Callable[[str, str, str, int, float], None]
 """Take note of one answered request: the peer's address, method, path, status, seconds.
 
@@ -22,21 +26,55 @@ The path is one of the server's own, or `-` for any other: a stranger's path, li
 headers, could carry a token and never comes here.
 """
 
+Words = Mapping[str, str]
+"""The same words by language tag (`en`, `ko`); those under `""` are for every other language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """What the pages look like: whose they are, and their colour, `#rrggbb`."""
+
+    name: str = "Gateway"
+    color: str = "#2457c5"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A guarded route as a person reads it: which scopes open it.
+
+    `address` is the path pattern, behind the host where the route has one. It takes all of
+    `scopes`, and one of `any_scope` unless that is empty.
+    """
+
+    methods: tuple[str, ...]  # empty: every method
+    address: str
+    scopes: frozenset[str]
+    any_scope: frozenset[str]
+
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationServerOptions:
     """Everything that one embedded authorization server needs to know.
 
-    `name` is its name in the configuration and goes into each Revocation. `issuer` is an origin
-    without a path. `database_url` is `sqlite:///` and an absolute path, taken literally.
-    `access_token_lifetime` is in seconds. `scopes` maps each scope that exists to its description.
+    `name` is its name in the configuration. `issuer` is an origin without a path. `database_url` is
+    `sqlite:///` and an absolute path, taken literally, or a `postgresql://` URL; it may hold a
+    password. Lifetimes are in seconds. `scopes` maps each scope that exists to its description.
+    A client may ask for a token for a resource (RFC 8707) that is one of `audiences`, or lies under
+    one of `resource_origins`.
     """
 
     name: str
     issuer: str
     database_url: str
     access_token_lifetime: int
-    scopes: Mapping[str, str]
+    scopes: Mapping[str, Words]
+    refresh_token_lifetime: int = 30 * 24 * 3600
+    session_lifetime: int = 12 * 3600
+    brand: Brand = Brand()
+    openings: Sequence[Opening] = ()
+    audiences: frozenset[str] = frozenset()
+    resource_origins: frozenset[str] = frozenset()
+    trusted_proxies: Sequence[IPNetwork] = ()
 
 
 def embedded_options(settings: GatewaySettings) -> AuthorizationServerOptions | None:
@@ -48,6 +86,7 @@ def embedded_options(settings: GatewaySettings) -> AuthorizationServerOptions | 
                 issuer=server.embedded.issuer,
                 database_url=server.embedded.database,
                 access_token_lifetime=int(server.embedded.access_token_lifetime),
-                scopes=server.embedded.scopes,
+                scopes={scope: {"": text} for scope, text in server.embedded.scopes.items()},
+                trusted_proxies=settings.trusted_proxies,
             )
     return None

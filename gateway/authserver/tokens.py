@@ -1,35 +1,69 @@
 """Access tokens: the record, what it says of the token, and the statements around it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Self
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, not_, or_, select, update
 
+from gateway.authserver.clients import Client
 from gateway.authserver.database import begin_write
-from gateway.authserver.tables import access_tokens
+from gateway.authserver.families import Family
+from gateway.authserver.tables import access_tokens, clients, families, grants, users
 from gateway.policy.rejection import Reason
 
-_KEPT_AFTER_EXPIRY = 24 * 60 * 60  # seconds: for a day the log tells an expired token from junk
-_DELETED_AT_ONCE = 20  # more than one, so that a backlog shrinks; few, so that nobody waits
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """In whose name a token is issued, and what its life hangs on."""
+
+    client_id: str
+    client_epoch: int
+    user_id: str | None = None
+    user_epoch: int | None = None
+    grant_id: str | None = None
+    family_id: str | None = None
+
+    @classmethod
+    def of_client(cls, client: Client) -> Self:
+        """Give the holder of a client's own token."""
+        return cls(client.id, client.epoch)
+
+    @classmethod
+    def of_family(cls, family: Family) -> Self:
+        """Give the holder of a token that a person allowed."""
+        return cls(
+            family.client_id,
+            family.client_epoch,
+            family.user_id,
+            family.user_epoch,
+            family.grant_id,
+            family.id,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """An access token as it rests: its hash and what was granted. Times are Unix seconds.
+    """An access token as it is now: its hash, and what was granted. Times are Unix seconds.
 
-    `client_id` is None when the client has been removed; the token is revoked then.
+    `is_revoked` says whether it was taken back, by itself (`revoked_at`) or with its family, grant,
+    client or person. `subject` and `username` are None for client credentials.
     """
 
     hash: bytes
-    client_id: str | None
+    client_id: str
+    subject: str | None
+    username: str | None
+    family_id: str | None
     scope: str
     audience: str
     issued_at: int
     expires_at: int
     revoked_at: int | None
+    is_revoked: bool
 
     def find_fault(self, now: float) -> Reason | None:
         """Say why the token is not active at that time, or None when it is."""
-        if self.revoked_at is not None:
+        if self.is_revoked:
             return Reason.REVOKED_TOKEN
         if self.expires_at <= now:
             return Reason.EXPIRED_TOKEN
@@ -40,8 +74,10 @@ class AccessToken:
         members: dict[str, object] = {"active": True}
         if self.scope:
             members["scope"] = self.scope
+        members["client_id"] = self.client_id
+        if self.subject is not None:
+            members |= {"sub": self.subject, "username": self.username}
         members |= {
-            "client_id": self.client_id,
             "token_type": "Bearer",
             "exp": self.expires_at,
             "iat": self.issued_at,
@@ -53,51 +89,72 @@ class AccessToken:
         return members
 
 
-FIND_TOKEN = select(
-    access_tokens.c.hash,
-    access_tokens.c.client_id,
-    access_tokens.c.scope,
-    access_tokens.c.audience,
-    access_tokens.c.issued_at,
-    access_tokens.c.expires_at,
-    access_tokens.c.revoked_at,
-).where(access_tokens.c.hash == bindparam("hash"))
-"""Takes `hash`; its columns are AccessToken's fields in their order."""
+_IS_ALIVE = and_(
+    access_tokens.c.revoked_at.is_(None),
+    clients.c.epoch == access_tokens.c.client_epoch,
+    or_(
+        access_tokens.c.user_id.is_(None),
+        and_(
+            users.c.epoch == access_tokens.c.user_epoch,
+            grants.c.id.is_not(None),
+            families.c.id.is_not(None),
+            families.c.revoked_at.is_(None),
+        ),
+    ),
+)
+"""False or null where something that the token names is gone or taken back."""
+
+FIND_TOKEN = (
+    select(
+        access_tokens.c.hash,
+        access_tokens.c.client_id,
+        access_tokens.c.user_id,
+        users.c.name,
+        access_tokens.c.family_id,
+        access_tokens.c.scope,
+        access_tokens.c.audience,
+        access_tokens.c.issued_at,
+        access_tokens.c.expires_at,
+        access_tokens.c.revoked_at,
+        not_(_IS_ALIVE.is_(True)),
+    )
+    .outerjoin(clients, clients.c.id == access_tokens.c.client_id)
+    .outerjoin(users, users.c.id == access_tokens.c.user_id)
+    .outerjoin(grants, grants.c.id == access_tokens.c.grant_id)
+    .outerjoin(families, families.c.id == access_tokens.c.family_id)
+    .where(access_tokens.c.hash == bindparam("hash"))
+)
+"""Takes `hash`; its columns are AccessToken's fields in their order. One read, by primary keys."""
 
 
 def find_token(connection: Connection, token_hash: bytes) -> AccessToken | None:
     """Give the token of that hash, if it is known; it may be expired or revoked."""
     row = connection.execute(FIND_TOKEN, {"hash": token_hash}).first()
-    return AccessToken(*row) if row is not None else None
+    return AccessToken(*row[:-1], bool(row[-1])) if row is not None else None
 
 
-def insert_token(connection: Connection, token: AccessToken) -> None:
-    """Add a token, and take away some that expired long ago.
-
-    Cleaning up here bounds the table by the tokens of a day, with no clock of its own to run.
-
-    Raises:
-        sqlalchemy.exc.IntegrityError: the client does not exist (any more).
-    """
+def insert_token(
+    connection: Connection,
+    token_hash: bytes,
+    holder: Holder,
+    *,
+    scope: str,
+    audience: str,
+    issued_at: int,
+    expires_at: int,
+) -> None:
+    """Add a token. One whose client, person, grant or family has just gone is dead from birth."""
     begin_write(connection)
     connection.execute(
         insert(access_tokens).values(
-            hash=token.hash,
-            client_id=token.client_id,
-            scope=token.scope,
-            audience=token.audience,
-            issued_at=token.issued_at,
-            expires_at=token.expires_at,
-            revoked_at=token.revoked_at,
+            hash=token_hash,
+            **asdict(holder),
+            scope=scope,
+            audience=audience,
+            issued_at=issued_at,
+            expires_at=expires_at,
         )
     )
-    long_expired = (
-        select(access_tokens.c.hash)
-        .where(access_tokens.c.expires_at < token.issued_at - _KEPT_AFTER_EXPIRY)
-        .order_by(access_tokens.c.expires_at)
-        .limit(_DELETED_AT_ONCE)
-    )
-    connection.execute(delete(access_tokens).where(access_tokens.c.hash.in_(long_expired)))
 
 
 def revoke_token(connection: Connection, token_hash: bytes, now: int) -> None:
@@ -106,15 +163,5 @@ def revoke_token(connection: Connection, token_hash: bytes, now: int) -> None:
     connection.execute(
         update(access_tokens)
         .where(access_tokens.c.hash == token_hash, access_tokens.c.revoked_at.is_(None))
-        .values(revoked_at=now)
-    )
-
-
-def revoke_tokens_of(connection: Connection, client_id: str, now: int) -> None:
-    """Mark all tokens of a client as revoked."""
-    begin_write(connection)
-    connection.execute(
-        update(access_tokens)
-        .where(access_tokens.c.client_id == client_id, access_tokens.c.revoked_at.is_(None))
         .values(revoked_at=now)
     )
