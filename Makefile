@@ -36,9 +36,10 @@ format: $(VENV)/.installed-dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-run ## Measure the guard against nginx doing the same job
+bench: $(VENV)/.installed-dev ## Measure the guard against nginx, and the authorization server
 	@$(BIN)/python tests/parts/get.py bench
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+	@$(BIN)/python -m benchmarks.authserver $(ARGS)
 
 lock: $(VENV)/.created ## Refresh requirements/*.txt from pyproject.toml (ARGS=--upgrade for new versions)
 	@$(PYTHON) -m venv --clear .parts/lock

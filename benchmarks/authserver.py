@@ -1,0 +1,362 @@
+"""`make bench-authserver`: what the embedded authorization server costs, on both databases.
+
+Prints a table and writes benchmarks/results/authserver.json; benchmarks/README.md says how to read
+it. Ends with an error when one answer has another status than it should.
+"""
+
+import argparse
+import base64
+import http.client
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlencode
+
+from benchmarks.fill import fill
+from benchmarks.processes import StartFailed, cpu_seconds, free_ports, running
+from benchmarks.run import QUIET, MeasurementFailed, machine
+from benchmarks.stage import ANSWER, GATEWAY, OTHER_CORE, PEERS, PROXY_CORE
+from tests.parts.get import PartMissing, locate
+from tests.parts.postgresql import running_postgresql
+
+RESULT = Path(__file__).parent / "results" / "authserver.json"
+CONNECTIONS = 16
+SIGN_IN_CONNECTIONS = 4  # two hash at a time; the others wait
+FEW, MANY = 1_000, 1_000_000
+# So many different tokens are asked about in turn. With a cache that remembers for a millisecond,
+# every guarded request is a cold one.
+ASKED = 1_000
+PASSWORD = "correct horse battery staple"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running gateway with its embedded server, pinned to the core under test."""
+
+    database: str  # SQLite or PostgreSQL
+    configuration: Path
+    url: str  # of the database
+    pid: int
+    database_pid: int | None
+    guard: int
+    issuer: int
+    credentials: Mapping[str, str]  # client -> the value of its Authorization header
+
+
+@dataclass
+class Row:
+    """One line of the table: requests of one kind to one server, and what each round gave."""
+
+    name: str
+    server: Server
+    port: int
+    status: int
+    requests: Path
+    connections: int
+    micros: list[float] = field(default_factory=list)  # of the gateway, per request
+    database_micros: list[float] = field(default_factory=list)  # of PostgreSQL, per request
+    rates: list[float] = field(default_factory=list)  # requests per second
+
+    def measure(self, seconds: int) -> None:
+        """Adds one round."""
+        used, database_used = self._used()
+        result = drive(self, seconds)
+        later, database_later = self._used()
+        self.micros.append((later - used) / result["requests"] * 1e6)
+        self.database_micros.append((database_later - database_used) / result["requests"] * 1e6)
+        self.rates.append(result["requests"] / result["seconds"])
+
+    def _used(self) -> tuple[float, float]:
+        pid = self.server.database_pid
+        return cpu_seconds(self.server.pid), cpu_seconds(pid) if pid is not None else 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """Gives the row as it stands in the result file."""
+        micros = statistics.median(self.micros)
+        return {
+            "name": self.name,
+            "database": self.server.database,
+            "cpu_microseconds_per_request": round(micros, 1),
+            "least": round(min(self.micros), 1),
+            "most": round(max(self.micros), 1),
+            "per_cpu_second": round(1e6 / micros),
+            "database_cpu_microseconds_per_request": round(
+                statistics.median(self.database_micros), 1
+            ),
+            "requests_per_second": round(statistics.median(self.rates)),
+        }
+
+
+def drive(row: Row, seconds: int) -> dict[str, float]:
+    """Sends a row's requests for some seconds and gives the counts.
+
+    Raises:
+        MeasurementFailed: an answer had another status, or a request got none.
+    """
+    command = ["taskset", "-c", str(OTHER_CORE), locate("wrk"), "-t", "1", "--timeout", "10s"]
+    command += ["-c", str(row.connections), "-d", f"{seconds}s"]
+    command += ["-s", Path(__file__).parent / "endpoints.lua", f"http://127.0.0.1:{row.port}"]
+    command += ["--", row.requests, str(row.status)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+    result: dict[str, float] = json.loads(line.removeprefix("RESULT "))
+    if result["different"] or result["errors"] or not result["compared"]:
+        raise MeasurementFailed(f"{row.name}: answers that differ or are missing: {result}")
+    return result
+
+
+def run_gateway_command(configuration: Path, *words: str, text: str = "") -> dict[str, str]:
+    """Runs a command on a configuration and gives the JSON that it printed."""
+    command = [GATEWAY, *words, "-c", configuration, "--json"]
+    done = subprocess.run(command, input=text, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@contextmanager
+def start_server(database: str, url: str, folder: Path, backend: int) -> Iterator[Server]:
+    """Runs a gateway with that database until the block ends."""
+    folder.mkdir()
+    guard, admin, issuer = free_ports(3)
+    configuration = folder / "gateway.yaml"
+    settings = {
+        "listen": f"127.0.0.1:{guard}",
+        "admin_listen": f"127.0.0.1:{admin}",
+        "access_log": "none",
+        "introspection_cache": {"max_lifetime": "1ms", "negative_lifetime": "1ms"},
+        "authorization_servers": {
+            "local": {
+                "embedded": {
+                    "listen": f"127.0.0.1:{issuer}",
+                    "issuer": f"http://127.0.0.1:{issuer}",
+                    "database": url,
+                    "scopes": {"orders:read": "See your orders"},
+                }
+            }
+        },
+        "upstreams": {"orders": {"servers": [f"http://127.0.0.1:{backend}"]}},
+        "routes": [
+            {
+                "name": "read-orders",
+                "match": {"path": "/orders/**", "methods": ["GET"]},
+                "require": {"scopes": ["orders:read"]},
+            }
+        ],
+    }
+    configuration.write_text(json.dumps(settings, indent=2))
+    credentials = {}
+    for name, options in (
+        ("load", ("--grant", "client_credentials", "--scope", "orders:read")),
+        ("api", ("--introspect",)),
+    ):
+        secret = run_gateway_command(configuration, "client", "add", name, *options)
+        pair = f"{name}:{secret['client_secret']}".encode()
+        credentials[name] = f"Basic {base64.b64encode(pair).decode()}"
+    run_gateway_command(configuration, "user", "add", "alice", "--password-stdin", text=PASSWORD)
+    command = [GATEWAY, "run", "-c", configuration]
+    with running(command, PROXY_CORE, folder / "output", [guard, issuer]) as process:
+        path = folder / "state" / "gateway.db"
+        yield Server(
+            database,
+            configuration,
+            f"sqlite:///{path}" if database == "SQLite" else url,
+            process.pid,
+            None,
+            guard,
+            issuer,
+            credentials,
+        )
+
+
+def write_requests(path: Path, requests: Sequence[tuple[str, str, dict[str, str], str]]) -> Path:
+    """Writes requests as the load generator reads them."""
+
+    def quoted(text: str) -> str:
+        return json.dumps(text)  # for these plain texts JSON's quoting is Lua's
+
+    with path.open("w", encoding="utf-8") as file:
+        file.write("return {\n")
+        for method, target, headers, body in requests:
+            fields = ", ".join(f"[{quoted(k)}]={quoted(v)}" for k, v in headers.items())
+            file.write(f"{{{quoted(method)}, {quoted(target)}, {{{fields}}}, {quoted(body)}}},\n")
+        file.write("}\n")
+    return path
+
+
+def rows_of(server: Server, folder: Path, tokens: Sequence[str], stored: int) -> list[Row]:
+    """Gives the rows of a server that holds so many tokens, some of which are named."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    name = f"{server.database}-{stored}"
+    issue = write_requests(
+        folder / f"{name}-issue.lua",
+        [
+            (
+                "POST",
+                "/oauth2/token",
+                {**form, "Authorization": server.credentials["load"]},
+                urlencode({"grant_type": "client_credentials", "scope": "orders:read"}),
+            )
+        ],
+    )
+    introspect = write_requests(
+        folder / f"{name}-introspect.lua",
+        [
+            (
+                "POST",
+                "/oauth2/introspect",
+                {**form, "Authorization": server.credentials["api"]},
+                urlencode({"token": token}),
+            )
+            for token in tokens
+        ],
+    )
+    guarded = write_requests(
+        folder / f"{name}-guarded.lua",
+        [("GET", "/orders/17", {"Authorization": f"Bearer {token}"}, "") for token in tokens],
+    )
+    words = f"{stored:,} tokens stored"
+    return [
+        Row(f"client credentials, {words}", server, server.issuer, 200, issue, CONNECTIONS),
+        Row(f"introspection over HTTP, {words}", server, server.issuer, 200, introspect, 16),
+        Row(f"guarded, cold, {words}", server, server.guard, 200, guarded, CONNECTIONS),
+    ]
+
+
+def sign_in_row(server: Server, folder: Path) -> Row:
+    """Gives the row of people who sign in: one form, posted again and again."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.issuer, timeout=10)
+    connection.request("GET", "/account")
+    answer = connection.getresponse()
+    cookie = str(answer.headers["Set-Cookie"]).partition(";")[0]
+    found = re.search(r'name="csrf"\s+value="([^"]+)"', answer.read().decode())
+    connection.close()
+    if found is None:
+        raise MeasurementFailed("the sign-in page has no form")
+    body = urlencode(
+        {"action": "sign-in", "csrf": found[1], "username": "alice", "password": PASSWORD}
+    )
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
+    requests = write_requests(
+        folder / f"{server.database}-sign-in.lua", [("POST", "/account", headers, body)]
+    )
+    return Row("sign-in", server, server.issuer, 303, requests, SIGN_IN_CONNECTIONS)
+
+
+def measure(rows: Sequence[Row], rounds: int, seconds: int) -> None:
+    """Measures rows in turn, round after round, so that drift meets all of them alike."""
+    for row in rows:
+        drive(row, 1)  # warm-up, not counted
+    for number in range(rounds):
+        for row in rows:
+            row.measure(seconds)
+            print(
+                f"round {number + 1}/{rounds}  {row.server.database:<10} {row.name:<46}"
+                f" {row.micros[-1]:9.1f}",
+                file=sys.stderr,
+            )
+
+
+def measure_all(folder: Path, rounds: int, seconds: int) -> list[Row]:
+    """Starts both servers, measures them nearly empty, fills them, and measures them again."""
+    backend, *unused = free_ports(4)
+    table: list[Row] = []
+    with ExitStack() as stack:
+        words = {
+            "backend_port": backend,
+            "gateway_asks_port": unused[0],
+            "nginx_asks_port": unused[1],
+            "authorization_server_port": unused[2],
+            "answer": ANSWER,
+            "folder": folder / "backend",
+        }
+        (folder / "backend").mkdir()
+        text = (PEERS / "surroundings.conf").read_text(encoding="utf-8")
+        for name, value in words.items():
+            text = text.replace(f"@{name}@", str(value))
+        (folder / "backend" / "nginx.conf").write_text(text, encoding="utf-8")
+        command = [locate("nginx"), "-p", folder, "-c", folder / "backend" / "nginx.conf"]
+        stack.enter_context(running(command, OTHER_CORE, folder / "backend" / "output", [backend]))
+        postgresql = stack.enter_context(running_postgresql(folder / "postgresql", durable=True))
+        servers = [
+            stack.enter_context(
+                start_server("SQLite", "sqlite:///gateway.db", folder / "sqlite", backend)
+            ),
+            stack.enter_context(
+                start_server(
+                    "PostgreSQL", postgresql.create_database(), folder / "postgres", backend
+                )
+            ),
+        ]
+        for stored in (FEW, MANY):
+            rows = []
+            for server in servers:
+                print(f"storing {stored:,} tokens in {server.database}", file=sys.stderr)
+                tokens = fill(server.url, stored, ASKED)
+                rows += rows_of(server, folder, tokens, stored)
+            if stored == FEW:
+                rows += [sign_in_row(server, folder) for server in servers]
+            measure(rows, rounds, seconds)
+            table += rows
+    return table
+
+
+def as_text(table: Sequence[Row]) -> str:
+    """Gives the table as Markdown."""
+    lines = [
+        "| | database | µs CPU / request | least - most | per CPU-second | of PostgreSQL, µs |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for row in table:
+        micros = statistics.median(row.micros)
+        theirs = statistics.median(row.database_micros)
+        lines.append(
+            f"| {row.name} | {row.server.database} | {micros:,.0f} "
+            f"| {min(row.micros):,.0f} - {max(row.micros):,.0f} | {1e6 / micros:,.0f} "
+            f"| {f'{theirs:,.0f}' if theirs else ''} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Gives the exit status: 0 when every figure means what it says."""
+    parser = argparse.ArgumentParser(prog="make bench-authserver", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=3, help="how long one row of a round takes")
+    parser.add_argument("--output", type=Path, default=RESULT)
+    options = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > QUIET:
+        print(f"bench: other programs are busy (load {load:.1f}): expect more", file=sys.stderr)
+    try:
+        with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+            # nginx and PostgreSQL give their work to another user, who must reach the folder.
+            Path(folder).chmod(0o755)
+            table = measure_all(Path(folder), options.rounds, options.seconds)
+    except (PartMissing, StartFailed, MeasurementFailed) as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        return 1
+    result = {
+        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "load_before": round(load, 2),
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "rows": [row.as_json() for row in table],
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(as_text(table))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
