@@ -29,14 +29,29 @@ class Problem(Enum):
         "invalid_request",
         "The parameter client_id names another client than the Authorization header.",
     )
-    INVALID_REQUEST = 400, "invalid_request", "The request is malformed."
+    INVALID_REQUEST = 400, "invalid_request", "The request is malformed, or a parameter is missing."
     # One answer for all: whether a client exists is nobody's business.
     INVALID_CLIENT = 401, "invalid_client", "The client could not be authenticated."
     UNAUTHORIZED_CLIENT = 400, "unauthorized_client", "The client may not use this grant type."
     MAY_NOT_INTROSPECT = 403, "unauthorized_client", "The client may not introspect tokens."
-    INVALID_GRANT = 400, "invalid_grant", "The token was issued to another client."
+    # One answer for all: what became of a code or token is nobody's business.
+    INVALID_GRANT = 400, "invalid_grant", "The code or token is not valid, or not for this client."
     INVALID_SCOPE = 400, "invalid_scope", "The scope is malformed, or not for this client."
+    INVALID_TARGET = 400, "invalid_target", "The resource is malformed, or not to be had."
     UNSUPPORTED_GRANT_TYPE = 400, "unsupported_grant_type", "This grant type does not exist here."
+    # RFC 8628, section 3.5.
+    AUTHORIZATION_PENDING = (
+        400,
+        "authorization_pending",
+        "The person has not decided yet. Ask again after the interval.",
+    )
+    SLOW_DOWN = (
+        400,
+        "slow_down",
+        "The person has not decided yet. Ask again after an interval that is 5 seconds longer.",
+    )
+    ACCESS_DENIED = 400, "access_denied", "The person has denied the request."
+    EXPIRED_TOKEN = 400, "expired_token", "The device code has expired."
     NOT_FOUND = 404, "invalid_request", "There is nothing at this path."
     METHOD_NOT_ALLOWED = 405, "invalid_request", "This path does not take this method."
     EXPECTATION_FAILED = 417, "invalid_request", "Only 100-continue can be expected."
@@ -49,7 +64,7 @@ class Problem(Enum):
     NOT_ACKNOWLEDGED = (
         503,
         "temporarily_unavailable",
-        "The token is revoked, but may still be accepted in places. Try again.",
+        "It is revoked, but may still be accepted in places. Try again.",
     )
 
     @property

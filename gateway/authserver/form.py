@@ -6,6 +6,7 @@ Strict where the standard lets a server be: what two readers might take for two 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import (
     parse_qsl,
     unquote_plus,  # noqa: TID251 - form-encoded credentials; no path is read with it
@@ -14,6 +15,7 @@ from urllib.parse import (
 from gateway.authserver.errors import Problem, RequestRefused
 
 _MAX_PARAMETERS = 100
+_RESOURCE = "resource"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,30 @@ class Credentials:
         return f"Credentials({self.method})"
 
 
-def parse_form(body: bytes) -> dict[str, str]:
-    """Parse an application/x-www-form-urlencoded body.
+class Form(dict[str, str]):
+    """Parameters by name, each with its one value; apart from them `resource`, with several.
 
-    A parameter without a value counts as left out (RFC 6749, section 3.2).
+    `resources` has the values of `resource` in their order (RFC 8707, section 2).
+    """
+
+    resources: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[str, str]]) -> Self:
+        """Make a form of pairs of which no two have the same name, but for `resource`."""
+        form = cls((name, value) for name, value in pairs if name != _RESOURCE)
+        form.resources = tuple(value for name, value in pairs if name == _RESOURCE)
+        return form
+
+
+def parse_form(body: bytes) -> Form:
+    """Parse an application/x-www-form-urlencoded body, or a query.
+
+    A parameter without a value counts as left out (RFC 6749, sections 3.1 and 3.2).
 
     Raises:
-        RequestRefused: it is malformed, or a parameter comes twice (the same section).
+        RequestRefused: it is malformed, or a parameter comes twice (the same sections). Only
+            `resource` may come several times, with another value each time.
     """
     try:
         pairs = parse_qsl(
@@ -45,18 +64,19 @@ def parse_form(body: bytes) -> dict[str, str]:
         )
     except ValueError:
         raise RequestRefused(Problem.MALFORMED_FORM) from None
-    form = dict(pairs)
-    if len(form) != len(pairs):
+    distinct = {pair if pair[0] == _RESOURCE else pair[0] for pair in pairs}
+    if len(distinct) != len(pairs):
         raise RequestRefused(Problem.REPEATED_PARAMETER)
     if any(_has_control_character(text) for pair in pairs for text in pair):
         raise RequestRefused(Problem.CONTROL_CHARACTER)
-    return {name: value for name, value in form.items() if value}
+    return Form.of([(name, value) for name, value in pairs if value])
 
 
 def read_credentials(authorization: Sequence[str], form: Mapping[str, str]) -> Credentials | None:
     """Read the client's credentials from the Authorization headers or from the form.
 
-    None when there are none (RFC 6749, section 2.3.1).
+    None when there are none (RFC 6749, section 2.3.1). A client_id alone is how a public client
+    says who it is (section 3.2.1), by the method `none`.
 
     Raises:
         RequestRefused: they are malformed, or there is more than one kind of them.
@@ -69,8 +89,10 @@ def read_credentials(authorization: Sequence[str], form: Mapping[str, str]) -> C
         if client_id is not None and client_id != credentials.client_id:
             raise RequestRefused(Problem.OTHER_CLIENT_ID)
         return credentials
-    if client_id is None or secret is None:
+    if client_id is None:
         return None
+    if secret is None:
+        return Credentials(client_id, "", "none")
     return Credentials(client_id, secret, "client_secret_post")
 
 

@@ -1,4 +1,4 @@
-"""The form of the embedded server's secrets: `gw_at_` + 256 random bits + a checksum.
+"""The form of the embedded server's secrets: `gw_`, the kind, 256 random bits, a checksum.
 
 The prefix lets scanners of source code and logs recognise a leaked token. The checksum is no
 protection, it is thrift: a random string is refused without a look into the database.
@@ -9,6 +9,9 @@ import secrets
 import zlib
 from typing import Literal
 
+Kind = Literal["at", "rt", "ac", "dc", "cs"]
+"""Access token, refresh token, authorization code, device code, client secret."""
+
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_LENGTH = 43  # the least number of base62 digits that hold 256 bits
 _CHECKSUM_LENGTH = 6  # likewise for 32 bits
@@ -16,13 +19,13 @@ _PREFIX_LENGTH = len("gw_at_")
 _LENGTH = _PREFIX_LENGTH + _RANDOM_LENGTH + _CHECKSUM_LENGTH
 
 
-def new_token(kind: Literal["at", "cs"]) -> str:
-    """Make a new access token (`at`) or client secret (`cs`) of 256 random bits."""
+def new_token(kind: Kind) -> str:
+    """Make a new secret of that kind, of 256 random bits."""
     body = f"gw_{kind}_{_base62(secrets.randbits(256), _RANDOM_LENGTH)}"
     return body + _checksum(body)
 
 
-def has_valid_checksum(token: str, kind: Literal["at", "cs"] = "at") -> bool:
+def has_valid_checksum(token: str, kind: Kind = "at") -> bool:
     """Say whether the token has the form of ours; it may still be unknown, expired or revoked."""
     if len(token) != _LENGTH or not token.startswith(f"gw_{kind}_") or not token.isascii():
         return False
