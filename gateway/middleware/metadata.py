@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.refuse import connection_header, refuse
+from gateway.policy.host import routed_origins
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Route
 from gateway.policy.table import RouteTable
@@ -21,11 +22,7 @@ class ProtectedResource:
     def __init__(self, table: RouteTable, public_url: str) -> None:
         self._table = table
         self._public_url = public_url
-        scheme, _, authority = public_url.partition("://")
-        # A host that routes name is reached on the same scheme and port as the public one.
-        port = authority.rpartition(":")[2] if not authority.endswith("]") else ""
-        suffix = f":{port}" if port.isdigit() and ":" in authority else ""
-        self._origins = {host: f"{scheme}://{host}{suffix}" for host in table.hosts}
+        self._origins = routed_origins(public_url, table.hosts)
 
     def metadata_url(self, host: str | None) -> str:
         """Give the address of the metadata, for a challenge."""

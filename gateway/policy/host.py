@@ -1,6 +1,7 @@
-"""The host that a request is for."""
+"""The host that a request is for, and the origins that hosts stand for."""
 
 import re
+from collections.abc import Iterable
 from ipaddress import AddressValueError, IPv6Address
 
 _HOST = re.compile(
@@ -42,3 +43,14 @@ def _normalize(value: str) -> str | None:
         return f"[{IPv6Address(match['address'])}]"
     except AddressValueError:
         return None
+
+
+def routed_origins(public_url: str, hosts: Iterable[str]) -> dict[str, str]:
+    """Give the origin of each host that routes name, by the host.
+
+    They are reached by the same scheme and port as the public origin.
+    """
+    scheme, _, authority = public_url.partition("://")
+    port = authority.rpartition(":")[2] if not authority.endswith("]") else ""
+    suffix = f":{port}" if port.isdigit() and ":" in authority else ""
+    return {host: f"{scheme}://{host}{suffix}" for host in hosts}

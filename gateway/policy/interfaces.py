@@ -1,7 +1,7 @@
 """The protocols that join the rooms, and the words they speak."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from gateway.policy.token import Inactive, Token
 
@@ -11,7 +11,7 @@ class AuthorizationServerUnavailable(Exception):  # noqa: N818 - a state of the 
 
 
 class RevocationNotAcknowledged(Exception):  # noqa: N818 - a state of the workers, not a fault here
-    """The revocation is in the database, but a worker has not said that it forgot the token.
+    """The revocation is in the database, but a worker has not said that it forgot.
 
     `workers` names those that stayed silent, by process id.
     """
@@ -22,16 +22,29 @@ class RevocationNotAcknowledged(Exception):  # noqa: N818 - a state of the worke
         super().__init__(f"no acknowledgement from worker {names}")
 
 
+RevocationKind = Literal["token", "grant", "client", "person"]
+
+
 @dataclass(frozen=True, slots=True)
 class Revocation:
-    """What has been revoked: `value` is a token's hex SHA-256, or a client_id of the issuer.
+    """What has been revoked. What `value` is depends on the kind.
+
+    - `token`: the hex SHA-256 of one access token.
+    - `grant`: a subject, a space and a client_id: all that the one allowed the other.
+    - `client`: a client_id: all that was issued to it.
+    - `person`: a subject: all that was issued in the person's name.
 
     It names the issuer, not what a configuration calls it: two processes may call it differently.
     """
 
     issuer: str
-    kind: Literal["token", "client"]
+    kind: RevocationKind
     value: str
+
+    @classmethod
+    def of_grant(cls, issuer: str, subject: str, client_id: str) -> Self:
+        """Give the revocation of all that a person allowed a client."""
+        return cls(issuer, "grant", f"{subject} {client_id}")
 
 
 class Introspector(Protocol):
