@@ -10,18 +10,21 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.authserver.administration import Administration, NewSecret
 from gateway.authserver.migration import migrate
 from gateway.authserver.options import AuthorizationServerOptions
-from gateway.authserver.server import EmbeddedServer
 from gateway.policy.interfaces import Revocation
 from tests.parts.get import PartMissing
 from tests.parts.postgresql import PostgresServer
+
+if TYPE_CHECKING:  # a test of one part does not wait for the others to load
+    from gateway.authserver.administration import Administration, NewSecret
+    from gateway.authserver.server import EmbeddedServer
 
 ISSUER = "http://127.0.0.1:8081"
 
@@ -92,12 +95,12 @@ class Endpoints:
         path: str,
         form: object = None,
         *,
-        basic: NewSecret | tuple[str, str] | None = None,
+        basic: "NewSecret | tuple[str, str] | None" = None,
         headers: Mapping[str, str] | None = None,
         method: str = "POST",
     ) -> Answer:
         sent = dict(headers or {})
-        if isinstance(basic, NewSecret):
+        if basic is not None and not isinstance(basic, tuple):
             basic = (basic.client.id, basic.secret)
         if basic is not None:
             pair = f"{basic[0]}:{basic[1]}".encode()
@@ -108,15 +111,15 @@ class Endpoints:
             body = await response.read()
             return Answer(response.status, response.headers, body, await response.json())
 
-    async def issue(self, basic: NewSecret | None = None, **form: str) -> Answer:
+    async def issue(self, basic: "NewSecret | None" = None, **form: str) -> Answer:
         return await self.post(
             "/oauth2/token", {"grant_type": "client_credentials", **form}, basic=basic
         )
 
-    async def introspect(self, basic: NewSecret, token: str, **form: str) -> Answer:
+    async def introspect(self, basic: "NewSecret", token: str, **form: str) -> Answer:
         return await self.post("/oauth2/introspect", {"token": token, **form}, basic=basic)
 
-    async def revoke(self, basic: NewSecret, token: str, **form: str) -> Answer:
+    async def revoke(self, basic: "NewSecret", token: str, **form: str) -> Answer:
         return await self.post("/oauth2/revoke", {"token": token, **form}, basic=basic)
 
 
@@ -202,7 +205,9 @@ def database_file(options: AuthorizationServerOptions) -> Path:
 
 
 @pytest.fixture
-def administration(options: AuthorizationServerOptions, clock: Clock) -> Iterator[Administration]:
+def administration(options: AuthorizationServerOptions, clock: Clock) -> "Iterator[Administration]":
+    from gateway.authserver.administration import Administration
+
     with Administration(options, clock=clock) as administration:
         yield administration
 
@@ -215,7 +220,9 @@ def surroundings() -> Surroundings:
 @pytest.fixture
 async def server(
     options: AuthorizationServerOptions, clock: Clock, surroundings: Surroundings
-) -> AsyncIterator[EmbeddedServer]:
+) -> "AsyncIterator[EmbeddedServer]":
+    from gateway.authserver.server import EmbeddedServer
+
     server = EmbeddedServer(
         options,
         surroundings.publish,
@@ -228,13 +235,13 @@ async def server(
 
 
 @pytest.fixture
-async def endpoints(server: EmbeddedServer) -> AsyncIterator[Endpoints]:
+async def endpoints(server: "EmbeddedServer") -> AsyncIterator[Endpoints]:
     async with TestClient(TestServer(server.application())) as client:
         yield Endpoints(client)
 
 
 @pytest.fixture
-def shop(administration: Administration) -> NewSecret:
+def shop(administration: "Administration") -> "NewSecret":
     """A client that may read and write orders."""
     return administration.add_client(
         "shop", grant_types=["client_credentials"], scopes=["orders:read", "orders:write"]
@@ -242,7 +249,7 @@ def shop(administration: Administration) -> NewSecret:
 
 
 @pytest.fixture
-def api(administration: Administration) -> NewSecret:
+def api(administration: "Administration") -> "NewSecret":
     """A client that may introspect, and nothing else."""
     return administration.add_client("api", grant_types=[], may_introspect=True)
 
