@@ -1,11 +1,13 @@
 """What the embedded authorization server is told: plain values and callbacks."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gateway.policy.host import routed_origins
 from gateway.policy.interfaces import Revocation
 from gateway.settings import GatewaySettings
 from gateway.settings.addresses import IPNetwork
+from gateway.settings.models import RequireSettings, RouteSettings
 
 PublishRevocation = Callable[[Revocation], Awaitable[object]]
 """Tell every worker, and await their acknowledgements.
@@ -71,7 +73,7 @@ class AuthorizationServerOptions:
 
     name: str
     issuer: str
-    database_url: str
+    database_url: str = field(repr=False)
     access_token_lifetime: int
     scopes: Mapping[str, Words]
     refresh_token_lifetime: int = 30 * 24 * 3600
@@ -84,15 +86,48 @@ class AuthorizationServerOptions:
 
 
 def embedded_options(settings: GatewaySettings) -> AuthorizationServerOptions | None:
-    """Give what the one embedded server of a configuration is told; None when there is none."""
+    """Give what the one embedded server of a configuration is told; None when there is none.
+
+    Its `public_url` has the port by which clients reach the guard, never 0.
+    """
     for name, server in settings.authorization_servers.items():
         if server.embedded is not None:
+            routes = [
+                route
+                for route in settings.routes
+                if route.authorization_server == name and not route.public
+            ]
             return AuthorizationServerOptions(
                 name=name,
                 issuer=server.embedded.issuer,
-                database_url=server.embedded.database,
+                database_url=server.embedded.database.get_secret_value(),
                 access_token_lifetime=int(server.embedded.access_token_lifetime),
                 scopes={scope: {"": text} for scope, text in server.embedded.scopes.items()},
+                refresh_token_lifetime=int(server.embedded.refresh_token_lifetime),
+                session_lifetime=int(server.embedded.session_lifetime),
+                openings=tuple(_opening(route) for route in routes),
+                audiences=frozenset(
+                    route.require.audience
+                    for route in routes
+                    if route.require is not None and route.require.audience is not None
+                ),
+                resource_origins=_resource_origins(settings),
                 trusted_proxies=settings.trusted_proxies,
             )
     return None
+
+
+def _opening(route: RouteSettings) -> Opening:
+    require = route.require or RequireSettings()
+    return Opening(
+        methods=route.match.methods or (),
+        address=(route.match.host or "") + route.match.path,
+        scopes=frozenset(require.scopes),
+        any_scope=frozenset(require.any_scope),
+    )
+
+
+def _resource_origins(settings: GatewaySettings) -> frozenset[str]:
+    """Give the origins that the guard's metadata (RFC 9728) names resources under."""
+    hosts = {route.match.host for route in settings.routes if route.match.host is not None}
+    return frozenset({settings.public_url, *routed_origins(settings.public_url, hosts).values()})

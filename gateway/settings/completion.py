@@ -3,14 +3,15 @@
 import os
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from gateway.settings.addresses import Address, Origin, is_every_interface, is_loopback
+from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.models import (
     EmbeddedSettings,
     GatewaySettings,
     RouteSettings,
 )
-
-_DATABASE_SCHEME = "sqlite:///"
 
 
 def derive_origin(listen: Address, *, only_loopback: bool) -> str | None:
@@ -27,8 +28,10 @@ def locate_state_dir(settings: GatewaySettings, folder: Path) -> Path:
 
 
 def locate_database(url: str, state_dir: Path) -> str:
-    """Give the URL of a SQLite file as an absolute path, taken literally."""
-    return f"{_DATABASE_SCHEME}{state_dir / url.removeprefix(_DATABASE_SCHEME)}"
+    """Give the URL of a SQLite file with an absolute path, taken literally; another as it is."""
+    if not url.startswith(SQLITE_SCHEME):
+        return url
+    return f"{SQLITE_SCHEME}{state_dir / url.removeprefix(SQLITE_SCHEME)}"
 
 
 def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
@@ -56,7 +59,8 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
 
 
 def _complete_embedded(embedded: EmbeddedSettings, state_dir: Path) -> EmbeddedSettings:
-    update: dict[str, object] = {"database": locate_database(embedded.database, state_dir)}
+    url = locate_database(embedded.database.get_secret_value(), state_dir)
+    update: dict[str, object] = {"database": SecretStr(url)}
     if "issuer" not in embedded.model_fields_set:
         update["issuer"] = derive_origin(embedded.listen, only_loopback=True)
     return embedded.model_copy(update=update)

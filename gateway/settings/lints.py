@@ -7,6 +7,7 @@ from typing import Final
 from gateway.policy.pattern import parse_pattern
 from gateway.policy.table import public_routes_of_a_host, weaker_public_routes
 from gateway.settings.addresses import is_loopback, parse_origin
+from gateway.settings.database import has_password
 from gateway.settings.document import Scalar
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted, suggest
@@ -140,6 +141,12 @@ def warn_of_plain_secrets(draft: Draft) -> None:
     secrets: list[KeyPath] = [
         ("authorization_servers", name, "introspection", "client_secret")
         for name in draft.names("authorization_servers")
+    ]
+    secrets += [
+        ("authorization_servers", name, "embedded", "database")
+        for name, embedded in draft.embedded()
+        if draft.is_sound("authorization_servers", name, "embedded", "database")
+        and has_password(embedded.database.get_secret_value())
     ]
     plain = [
         path for path in secrets if draft.is_sound(*path) and isinstance(draft.node(*path), Scalar)

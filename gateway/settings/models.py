@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from gateway.policy.routes import ClaimValue
 from gateway.settings import literals, scalars
 from gateway.settings.addresses import Address, IPNetwork
+from gateway.settings.database import DatabaseUrl
 from gateway.settings.secret import Secret
 from gateway.settings.shapes import Derived, Items, Section, Table
 
@@ -40,12 +41,29 @@ class EmbeddedSettings(Settings):
     ] = Field(
         description="The origin by which clients know it; https, or http on loopback. No path.",
     )
-    database: Annotated[str, scalars.DATABASE] = Field(
-        default="sqlite:///gateway.db",
-        description="Where clients and tokens are stored: a SQLite file, relative to `state_dir`.",
+    database: Annotated[SecretStr, DatabaseUrl()] = Field(
+        default=SecretStr("sqlite:///gateway.db"),
+        description="Where people, clients and tokens are stored: a SQLite file, relative to "
+        "`state_dir`; or, for several gateways, `postgresql://user:password@host:port/name`, which "
+        "`{env: NAME}` and `{file: PATH}` keep out of this file.",
     )
     access_token_lifetime: Annotated[float, scalars.duration("1s", "24h", whole_seconds=True)] = (
-        Field(default=600.0, description="How long an access token is good for, in whole seconds.")
+        Field(
+            default=600.0,
+            description="How long an access token is good for, in whole seconds, unless its client "
+            "has a lifetime of its own.",
+        )
+    )
+    refresh_token_lifetime: Annotated[
+        float, scalars.duration("1m", "8784h", whole_seconds=True)
+    ] = Field(
+        default=720 * 3600.0,
+        description="How long a refresh token waits for its use, which gives the next one; unless "
+        "its client has a lifetime of its own.",
+    )
+    session_lifetime: Annotated[float, scalars.duration("1m", "720h", whole_seconds=True)] = Field(
+        default=12 * 3600.0,
+        description="How long a person stays signed in to a browser.",
     )
     scopes: Annotated[Mapping[str, str], Table(scalars.SCOPE, scalars.DESCRIPTION)] = Field(
         default_factory=dict,

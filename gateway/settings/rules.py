@@ -8,6 +8,7 @@ from typing import Final
 from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
 from gateway.settings.addresses import Address, collide, parse_origin, reaches
 from gateway.settings.completion import derive_origin, locate_database, locate_state_dir
+from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, join_words, quoted, render_path, suggest
 
@@ -93,13 +94,14 @@ def check_embedded_issuer(draft: Draft) -> None:
 
 
 def check_database_path(draft: Draft) -> None:
-    """The database's whole path can be written as a URL."""
+    """A SQLite database's whole path can be written as a URL."""
     for name, embedded in draft.embedded():
         path: KeyPath = ("authorization_servers", name, "embedded", "database")
         if not draft.is_sound(*path) or not draft.is_sound("state_dir"):
             continue
         state_dir = locate_state_dir(draft.settings, draft.reading.folder)
-        if {"?", "#"} & set(locate_database(embedded.database, state_dir)):
+        url = embedded.database.get_secret_value()
+        if url.startswith(SQLITE_SCHEME) and {"?", "#"} & set(locate_database(url, state_dir)):
             what = f"the folder {quoted(str(state_dir))} has a ? or # in its path"
             draft.error(path, "invalid-database", what, "set state_dir to a folder without them")
 

@@ -220,25 +220,6 @@ def _parse_upstream_server(text: str) -> str:
     return str(addresses.parse_origin(text, ("http",)))
 
 
-def _parse_database(text: str) -> str:
-    scheme, colon, path = text.partition(":///")
-    if scheme.startswith("postgres"):
-        what = "PostgreSQL is not supported"
-        raise Problem("invalid-database", what, "write sqlite:///gateway.db")
-    if scheme != "sqlite" or not colon:
-        what = "this is not the URL of a SQLite database"
-        raise Problem("invalid-database", what, "write sqlite:///gateway.db")
-    if path in ("", ":memory:"):
-        what = "a database in memory is gone with its process, and the commands cannot reach it"
-        raise Problem("invalid-database", what, "write a file name, as in sqlite:///gateway.db")
-    if "?" in path or "#" in path:
-        what = "options follow the file name"
-        raise Problem("invalid-database", what, "remove the ? or # and all behind it")
-    if path.endswith("/"):
-        raise Problem("invalid-database", "the path names a folder", "add the name of a file")
-    return text
-
-
 def _format_folder(path: Path) -> str:
     return str(path) if path.is_absolute() else f"./{path}"
 
@@ -284,8 +265,5 @@ UPSTREAM_SERVER: Final = Text(
     "http://127.0.0.1:8000",
     _parse_upstream_server,
     pattern=r"^http://[^/?#@]+$",
-)
-DATABASE: Final = Text(
-    "a database URL", "sqlite:///gateway.db", _parse_database, pattern=r"^sqlite:///[^?#]+$"
 )
 FOLDER: Final[Text[Path]] = Text("a folder", "./state", _parse_folder, _format_folder)

@@ -51,8 +51,7 @@ class Secret:
         """Say that it has one of three forms."""
         return {
             "oneOf": [
-                _single_key("env", "The environment variable that holds it", _ENV_PATTERN),
-                _single_key("file", "The file that holds it, relative to this one", None),
+                *SOURCES,
                 {"type": "string", "minLength": 1, "description": "The secret itself"},
             ],
             "examples": [{"env": "CLIENT_SECRET"}, {"file": "client_secret"}],
@@ -73,6 +72,13 @@ def _single_key(name: str, description: str, pattern: str | None) -> Schema:
         "required": [name],
         "additionalProperties": False,
     }
+
+
+SOURCES: Final = (
+    _single_key("env", "The environment variable that holds it", _ENV_PATTERN),
+    _single_key("file", "The file that holds it, relative to this one", None),
+)
+"""The JSON Schemas of what says where a secret is."""
 
 
 def _read_plain(node: Scalar) -> str:
