@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.policy.routes import ClaimValue
-from gateway.settings import literals, scalars
+from gateway.settings import literals, people, scalars
 from gateway.settings.addresses import Address, IPNetwork
 from gateway.settings.database import DatabaseUrl
 from gateway.settings.secret import Secret
@@ -26,6 +26,19 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, revalidate_instances="always"
+    )
+
+
+class BrandSettings(Settings):
+    """What the pages for people look like."""
+
+    name: Annotated[str, people.BRAND_NAME] = Field(
+        default="Gateway", description="The name at the head of every page."
+    )
+    color: Annotated[str, people.COLOR] = Field(
+        default="#2457c5",
+        description="The colour of buttons and links, `#rrggbb` or `#rgb`, in quotes; where it "
+        "would be hard to read, a darker or lighter one is shown.",
     )
 
 
@@ -65,9 +78,15 @@ class EmbeddedSettings(Settings):
         default=12 * 3600.0,
         description="How long a person stays signed in to a browser.",
     )
-    scopes: Annotated[Mapping[str, str], Table(scalars.SCOPE, scalars.DESCRIPTION)] = Field(
+    scopes: Annotated[
+        Mapping[str, Mapping[str, str]], Table(scalars.SCOPE, people.Descriptions())
+    ] = Field(
         default_factory=dict,
-        description="The scopes that clients may be given, each with words for people.",
+        description="The scopes that clients may be given, each with words for people: one text, "
+        "or `{en: …, ko: …}`.",
+    )
+    brand: BrandSettings = Field(
+        default_factory=BrandSettings, description="Whose the pages are that people see."
     )
 
 

@@ -322,8 +322,6 @@ def _marks(entry: Entry) -> tuple[Mark, Mark]:
 def _example_of(shape: Shape) -> str:
     """Spell something that could stand there, in a line."""
     match shape:
-        case Text():
-            return shape.example
         case Items():
             return f"[{_example_of(shape.item)}]"
         case Table():
@@ -333,7 +331,8 @@ def _example_of(shape: Shape) -> str:
             shown = [key for key in keys if key.is_required] or keys[:1]
             return f"{{{', '.join(f'{key.name}: {_example_of(key.shape)}' for key in shown)}}}"
         case _:
-            return shape.noun
+            example: str = getattr(shape, "example", shape.noun)
+            return example
 
 
 def _is_shape(item: object) -> bool:
