@@ -1,25 +1,21 @@
 """The guard's look-up of a token: an indexed read, in a thread of its own.
 
 Going to a thread and back costs ten times what the read does, so tokens that are asked for while
-the thread is busy go there together, as soon as it is free. The statement is written by SQLAlchemy
-once and runs on the driver's own connection. The thread is none of the endpoints': neither a slow
-commit nor a stranger at the token endpoint keeps the guard waiting.
+the thread is busy go there together, as soon as it is free; `reading` says what happens there. The
+thread is none of the endpoints': neither a slow commit nor a stranger at the token endpoint keeps
+the guard waiting.
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from sqlalchemy.dialects import sqlite
-
 from gateway.authserver.database import Database, DatabaseUnavailable
-from gateway.authserver.tokens import FIND_TOKEN, AccessToken
+from gateway.authserver.reading import open_reader
+from gateway.authserver.tokens import AccessToken
 
 _DEADLINE = 2.0  # seconds, waiting for the thread included
-_BUSY_TIMEOUT = 1.0  # seconds; readers hardly ever meet a lock, the write-ahead log sees to that
-_STATEMENT = str(FIND_TOKEN.compile(dialect=sqlite.dialect()))
 
 _Found = AccessToken | None
 _Question = tuple[bytes, "asyncio.Future[_Found]"]
@@ -29,9 +25,8 @@ class TokenLookup:
     """Finds tokens by their hash, for an event loop that never waits for a disk."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self._reader = open_reader(database)  # the thread's own
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="token-lookup")
-        self._connection: sqlite3.Connection | None = None  # the thread's own
         self._waiting: list[_Question] = []
         self._is_reading = False
         self._is_closed = False
@@ -61,13 +56,13 @@ class TokenLookup:
         """Wait for the read under way, then close the connection."""
         self._is_closed = True
         self._executor.shutdown(cancel_futures=True)
-        self._discard_connection()
+        self._reader.close()
 
     def _start_reading(self, loop: asyncio.AbstractEventLoop) -> None:
         questions, self._waiting = self._waiting, []
         self._is_reading = True
         reading = loop.run_in_executor(
-            self._executor, self._read, [token_hash for token_hash, _ in questions]
+            self._executor, self._reader.read, [token_hash for token_hash, _ in questions]
         )
         reading.add_done_callback(partial(self._finish_reading, loop, questions))
 
@@ -89,27 +84,6 @@ class TokenLookup:
             _fail(self._waiting, "closed")
         elif self._waiting:
             self._start_reading(loop)
-
-    def _read(self, hashes: Sequence[bytes]) -> list[_Found]:
-        self._database.check_file()
-        try:
-            return [self._read_one(token_hash) for token_hash in hashes]
-        except sqlite3.Error:
-            self._discard_connection()  # it may be broken: the next read begins with a new one
-            raise
-
-    def _read_one(self, token_hash: bytes) -> _Found:
-        if self._connection is None:
-            self._connection = self._database.open_connection(_BUSY_TIMEOUT)
-        # All rows are fetched, and so the read ends here: a statement left open would go on seeing
-        # the database as it is now, without the revocations to come.
-        rows = self._connection.execute(_STATEMENT, (token_hash,)).fetchall()
-        return AccessToken(*rows[0]) if rows else None
-
-    def _discard_connection(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _fail(questions: Sequence[_Question], reason: str) -> None:

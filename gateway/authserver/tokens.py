@@ -1,9 +1,22 @@
 """Access tokens: the record, what it says of the token, and the statements around it."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import Connection, and_, bindparam, insert, not_, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    LargeBinary,
+    and_,
+    any_,
+    bindparam,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from gateway.authserver.clients import Client
 from gateway.authserver.database import begin_write
@@ -104,7 +117,7 @@ _IS_ALIVE = and_(
 )
 """False or null where something that the token names is gone or taken back."""
 
-FIND_TOKEN = (
+_TOKENS = (
     select(
         access_tokens.c.hash,
         access_tokens.c.client_id,
@@ -122,15 +135,27 @@ FIND_TOKEN = (
     .outerjoin(users, users.c.id == access_tokens.c.user_id)
     .outerjoin(grants, grants.c.id == access_tokens.c.grant_id)
     .outerjoin(families, families.c.id == access_tokens.c.family_id)
-    .where(access_tokens.c.hash == bindparam("hash"))
 )
+
+FIND_TOKEN = _TOKENS.where(access_tokens.c.hash == bindparam("hash"))
 """Takes `hash`; its columns are AccessToken's fields in their order. One read, by primary keys."""
+
+FIND_TOKENS = _TOKENS.where(
+    access_tokens.c.hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary)))
+)
+"""Takes `hashes`, as PostgreSQL does; gives those that are known, in any order."""
 
 
 def find_token(connection: Connection, token_hash: bytes) -> AccessToken | None:
     """Give the token of that hash, if it is known; it may be expired or revoked."""
     row = connection.execute(FIND_TOKEN, {"hash": token_hash}).first()
-    return AccessToken(*row[:-1], bool(row[-1])) if row is not None else None
+    return read_token(row) if row is not None else None
+
+
+def read_token(row: Sequence[Any]) -> AccessToken:
+    """Give the token of a row; SQLite has no truth values, and says 0 or 1."""
+    *fields, is_dead = row
+    return AccessToken(*[*fields, bool(is_dead)])
 
 
 def insert_token(
