@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from gateway.authserver.conversation import refuse_coroutines, silence_authlib
+from gateway.authserver.cleanup import Cleaner
+from gateway.authserver.conversation import refuse_coroutines, silence_libraries
 from gateway.authserver.database import Database, DatabaseUnavailable
 from gateway.authserver.endpoints import Endpoints
 from gateway.authserver.lookup import TokenLookup
@@ -59,7 +60,7 @@ class EmbeddedServer:
         for callback in (count_issued, log_request, clock):
             if inspect.iscoroutinefunction(callback):
                 raise TypeError(f"{callback!r} is a coroutine and would never be awaited")
-        silence_authlib()
+        silence_libraries()
 
         migration = prepare(options.database_url)
         if migration.has_changed:
@@ -73,13 +74,22 @@ class EmbeddedServer:
         self._clock = clock
         self._database = Database(options.database_url)
         self._lookup = TokenLookup(self._database)
+        self._cleaner = Cleaner(self._database, clock)
         self._endpoints = Endpoints(
             options, self._database, publish, count_issued, log_request, clock
         )
 
     def application(self) -> web.Application:
-        """Give the application that serves the endpoints, for a listener of its own."""
-        return self._endpoints.application()
+        """Give the application that serves the endpoints, for a listener of its own.
+
+        While it runs, what has expired is cleaned up.
+        """
+        application = self._endpoints.application()
+        application.on_startup.append(self._start_cleaner)
+        return application
+
+    async def _start_cleaner(self, _: web.Application) -> None:
+        self._cleaner.start()
 
     async def introspect(self, token: str) -> Token | Inactive:
         """Say who the token is.
@@ -101,8 +111,8 @@ class EmbeddedServer:
         return Token(
             issuer=self._options.issuer,
             client_id=found.client_id,
-            subject=None,
-            username=None,
+            subject=found.subject,
+            username=found.username,
             scopes=frozenset(found.scope.split()),
             audience=tuple(found.audience.split()),
             expires_at=found.expires_at,
@@ -114,4 +124,5 @@ class EmbeddedServer:
         # In a thread: waiting here would stop the loop that some of it needs to finish.
         await asyncio.to_thread(self._endpoints.close)
         await asyncio.to_thread(self._lookup.close)
+        await asyncio.to_thread(self._cleaner.close)
         self._database.close()

@@ -132,10 +132,10 @@ refresh_tokens = Table(
     "refresh_tokens",
     metadata,
     Column("hash", LargeBinary, primary_key=True),
-    Column("family_id", Text, nullable=False),
+    Column("family_id", Text, nullable=False, index=True),  # by which it is cleaned up
     Column("access_token_hash", LargeBinary, nullable=False),  # the one in the same answer
     Column("issued_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False, index=True),
+    Column("expires_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
     Column("retried_at", BigInteger),  # used once more: its first answer was lost
     Column("successor_hash", LargeBinary),  # what its last use gave

@@ -177,7 +177,7 @@ def _create_families() -> None:
         sa.PrimaryKeyConstraint("hash", name="pk_refresh_tokens"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_refresh_tokens_expires_at", "refresh_tokens", ["expires_at"])
+    op.create_index("ix_refresh_tokens_family_id", "refresh_tokens", ["family_id"])
     op.create_table(
         "device_codes",
         sa.Column("hash", sa.LargeBinary, nullable=False),
