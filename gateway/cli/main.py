@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "check": Command("gateway.cli.check", "check", "Find all that is wrong with a configuration"),
     "explain": Command("gateway.cli.explain", "explain", "Say what the guard would do, and why"),
     "schema": Command("gateway.cli.schema", "schema", "Print the configuration's JSON Schema"),
+    "migrate": Command("gateway.cli.migrate", "migrate", "Bring the database to this version"),
     "client": Command("gateway.cli.client", "app", "Administer clients of the embedded server"),
     "token": Command("gateway.cli.token", "app", "Issue, inspect and revoke access tokens"),
 }
