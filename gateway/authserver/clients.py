@@ -75,6 +75,14 @@ def list_clients(connection: Connection) -> list[Client]:
     return [_client(row) for row in connection.execute(select(clients).order_by(clients.c.id))]
 
 
+def find_origins(connection: Connection) -> frozenset[str]:
+    """Give the registered origins of all clients that are not disabled."""
+    rows = connection.execute(
+        select(clients.c.origins).where(clients.c.origins != "", clients.c.disabled_at.is_(None))
+    )
+    return frozenset(origin for (origins,) in rows for origin in origins.split())
+
+
 def insert_client(connection: Connection, client: Client) -> None:
     """Add a client.
 

@@ -1,38 +1,42 @@
 """The endpoints over HTTP.
 
-What this file guards: the order commit -> publish -> answer. A revocation is answered with success
-only when it is in the database and every worker has acknowledged it.
+What this file guards: the order commit -> publish -> answer. What revokes anything is answered when
+that is in the database and every worker has acknowledged it, and not before.
 """
 
 import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.authserver.conversation import Answer, Conversation, Snapshot
+from gateway.authserver import cors
+from gateway.authserver.clients import Client, find_origins
+from gateway.authserver.conversation import Conversation, punish_reuse
 from gateway.authserver.database import Database, DatabaseUnavailable
 from gateway.authserver.errors import Problem, RequestRefused
 from gateway.authserver.form import parse_form, read_credentials
 from gateway.authserver.metadata import (
+    DEVICE_AUTHORIZATION_PATH,
     INTROSPECTION_PATH,
     METADATA_PATH,
     REVOCATION_PATH,
     TOKEN_PATH,
     describe_server,
 )
+from gateway.authserver.oauth_server import Answer, ReuseDetected, Snapshot
 from gateway.authserver.options import (
     AuthorizationServerOptions,
     CountIssued,
     LogRequest,
     PublishRevocation,
 )
-from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
+from gateway.policy.interfaces import RevocationNotAcknowledged
 
 _MAX_BODY = 64 * 1024
 _BODY_TIMEOUT = 10.0  # seconds
@@ -81,8 +85,11 @@ class Endpoints:
             (TOKEN_PATH, self._issue),
             (INTROSPECTION_PATH, self._introspect),
             (REVOCATION_PATH, self._revoke),
+            (DEVICE_AUTHORIZATION_PATH, self._authorize_device),
         ):
             application.router.add_post(path, handler, expect_handler=_continue)
+        for path in cors.METHODS:
+            application.router.add_options(path, self._answer_preflight)
         return application
 
     def close(self) -> None:
@@ -112,49 +119,91 @@ class Endpoints:
         except Exception:
             _logger.exception("unexpected failure")
             response = self._refuse(Problem.SERVER_ERROR)
+        path = _path_of(request)
+        if path in cors.METHODS:
+            response.headers["Vary"] = "Origin"
         if self._log_request is not None:
-            resource = request.match_info.route.resource
-            path = resource.canonical if resource is not None else "-"
             seconds = time.monotonic() - started
             peer = request.remote or "-"
             self._log_request(peer, request.method, path, response.status, seconds)
         return response
 
-    async def _describe(self, _request: web.Request) -> web.Response:
-        return _respond(200, self._metadata)
+    async def _describe(self, request: web.Request) -> web.Response:
+        response = _respond(200, self._metadata)
+        origin = cors.read_origin(request)
+        if origin is not None:
+            try:
+                cors.allow_origin(response, origin, await self._find_origins())
+            except DatabaseUnavailable as error:  # whoever is no script does not depend on it
+                _logger.error("database unavailable: %s", error)
+        return response
+
+    async def _answer_preflight(self, request: web.Request) -> web.Response:
+        response = web.Response(status=204, headers=_HEADERS)
+        origin = cors.read_origin(request)
+        if origin is not None and cors.allow_origin(response, origin, await self._find_origins()):
+            cors.allow_request(response, _path_of(request))
+        return response
 
     async def _issue(self, request: web.Request) -> web.Response:
-        answer = await self._converse(request, Conversation.issue)
-        if answer.issued is not None:
-            self._count_issued(answer.issued)
-        return _respond(answer.status, answer.members)
+        return await self._converse(request, Conversation.issue)
 
     async def _introspect(self, request: web.Request) -> web.Response:
-        answer = await self._converse(request, Conversation.introspect)
-        return _respond(answer.status, answer.members)
+        return await self._converse(request, Conversation.introspect)
 
     async def _revoke(self, request: web.Request) -> web.Response:
-        answer = await self._converse(request, Conversation.revoke)
-        if answer.revoked is not None:
-            revocation = Revocation(self._options.issuer, "token", answer.revoked.hex())
-            try:
-                await self._publish(revocation)
-            except (RevocationNotAcknowledged, OSError) as error:
-                # RFC 7009, section 2.2.1: at 503 the client takes the token for alive, and retries.
-                _logger.error("revocation: %s", error)
-                raise RequestRefused(Problem.NOT_ACKNOWLEDGED) from None
-        return _respond(answer.status, answer.members)
+        return await self._converse(request, Conversation.revoke)
 
-    async def _converse(self, request: web.Request, converse: _Converse) -> Answer:
-        """Read the request, and answer it in a transaction that is committed on return."""
+    async def _authorize_device(self, request: web.Request) -> web.Response:
+        return await self._converse(request, Conversation.authorize_device)
+
+    async def _converse(self, request: web.Request, converse: _Converse) -> web.Response:
+        """Answer the request in a transaction, committed and published before the answer goes."""
         snapshot = await _read_snapshot(request)
-        return await asyncio.get_running_loop().run_in_executor(
+        answer, client = await asyncio.get_running_loop().run_in_executor(
             self._executor, self._transact, converse, snapshot
         )
+        response = await self._finish(answer)
+        if client is not None and _path_of(request) in cors.METHODS:
+            cors.allow_origin(response, cors.read_origin(request), client.origins)
+        return response
 
-    def _transact(self, converse: _Converse, snapshot: Snapshot) -> Answer:
+    def _transact(self, converse: _Converse, snapshot: Snapshot) -> tuple[Answer, Client | None]:
+        """Give the answer, committed, and who asked, where that is known."""
+        now = self._clock()
+        conversation: Conversation | None = None
+        try:
+            with self._database.transaction() as connection:
+                conversation = Conversation(self._options, connection, now)
+                answer = converse(conversation, snapshot)
+        except RequestRefused as refused:
+            answer = Answer(problem=refused.problem)
+        except ReuseDetected as reuse:
+            # Only here: nothing of the request that failed may be committed along with it.
+            with self._database.transaction() as connection:
+                answer = punish_reuse(self._options, connection, reuse, now)
+        return answer, conversation.client if conversation is not None else None
+
+    async def _finish(self, answer: Answer) -> web.Response:
+        try:
+            for revocation in answer.revocations:
+                await self._publish(revocation)
+        except (RevocationNotAcknowledged, OSError) as error:
+            # RFC 7009, section 2.2.1: at 503 the client takes the token for alive, and retries.
+            _logger.error("revocation: %s", error)
+            return self._refuse(Problem.NOT_ACKNOWLEDGED)
+        if answer.issued is not None:
+            self._count_issued(answer.issued)
+        if answer.problem is not None:
+            return self._refuse(answer.problem)
+        return _respond(200, answer.members)
+
+    async def _find_origins(self) -> Collection[str]:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._read_origins)
+
+    def _read_origins(self) -> Collection[str]:
         with self._database.transaction() as connection:
-            return converse(Conversation(self._options, connection, self._clock()), snapshot)
+            return find_origins(connection)
 
     def _refuse(self, problem: Problem) -> web.Response:
         response = _describe_problem(problem)
@@ -163,6 +212,11 @@ class Endpoints:
         if problem.status == 503:
             response.headers["Retry-After"] = _RETRY_AFTER
         return response
+
+
+def _path_of(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "-"
 
 
 async def _read_snapshot(request: web.Request) -> Snapshot:
@@ -192,8 +246,7 @@ async def _continue(request: web.Request) -> web.Response | None:
 
 
 def _describe_problem(problem: Problem) -> web.Response:
-    members = {"error": problem.error, "error_description": problem.description}
-    return _respond(problem.status, members)
+    return _respond(problem.status, problem.members)
 
 
 def _respond(status: int, members: Mapping[str, object]) -> web.Response:

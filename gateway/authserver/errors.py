@@ -82,6 +82,11 @@ class Problem(Enum):
         """The words, in the characters that RFC 6749 allows there."""
         return self.value[2]
 
+    @property
+    def members(self) -> dict[str, str]:
+        """The members of the answer."""
+        return {"error": self.error, "error_description": self.description}
+
 
 class RequestRefused(Exception):  # noqa: N818 - what is at fault is the request
     """The request is answered with the problem."""

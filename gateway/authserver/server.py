@@ -60,8 +60,6 @@ class EmbeddedServer:
         for callback in (count_issued, log_request, clock):
             if inspect.iscoroutinefunction(callback):
                 raise TypeError(f"{callback!r} is a coroutine and would never be awaited")
-        silence_libraries()
-
         migration = prepare(options.database_url)
         if migration.has_changed:
             _logger.info(
@@ -73,6 +71,7 @@ class EmbeddedServer:
         self._options = options
         self._clock = clock
         self._database = Database(options.database_url)
+        silence_libraries()  # now, when all of their loggers are there
         self._lookup = TokenLookup(self._database)
         self._cleaner = Cleaner(self._database, clock)
         self._endpoints = Endpoints(
