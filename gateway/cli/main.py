@@ -38,6 +38,10 @@ COMMANDS: Final = {
     "migrate": Command("gateway.cli.migrate", "migrate", "Bring the database to this version"),
     "client": Command("gateway.cli.client", "app", "Administer clients of the embedded server"),
     "token": Command("gateway.cli.token", "app", "Issue, inspect and revoke access tokens"),
+    "login": Command("gateway.cli.login", "login", "Sign in at an authorization server"),
+    "call": Command("gateway.cli.call", "call", "Send a request with the token"),
+    "whoami": Command("gateway.cli.whoami", "whoami", "Say where this terminal is signed in"),
+    "logout": Command("gateway.cli.logout", "logout", "Sign out, and revoke the tokens"),
 }
 
 
