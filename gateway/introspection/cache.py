@@ -2,8 +2,8 @@
 
 Rules it keeps: an answer is only about "who is this token", keyed by the token's hash and by who
 was asked; no answer outlives the token's `exp`; an answer that was on its way when a revocation
-arrived is neither used nor kept; random tokens cannot push good ones out, because refusals live in
-a bounded cache of their own.
+that concerns it arrived is neither used nor kept; random tokens cannot push good ones out, because
+refusals live in a bounded cache of their own.
 """
 
 import hashlib
@@ -37,17 +37,23 @@ class Answer:
 
 @dataclass(slots=True)
 class Flight:
-    """A question that is on its way, and the revocations that arrived meanwhile."""
+    """A question that is on its way, and the revocations that arrived meanwhile.
+
+    `is_revoked` says that the very token was; `revocations` are those of grants, clients, persons.
+    """
 
     key: bytes
     is_revoked: bool = False
-    revoked_clients: set[tuple[str, str]] = field(default_factory=set)
+    revocations: set[Revocation] = field(default_factory=set)
 
     def is_overtaken(self, verdict: Token | Inactive) -> bool:
-        """Whether a revocation that arrived meanwhile concerns this answer."""
-        return self.is_revoked or (
-            isinstance(verdict, Token)
-            and (verdict.issuer, verdict.client_id) in self.revoked_clients
+        """Whether a revocation that arrived meanwhile may concern this answer.
+
+        It may have been given before or after the commit, and so may the token: another one of the
+        same person, issued since, is good.
+        """
+        return isinstance(verdict, Token) and any(
+            revocation.concerns(verdict) for revocation in self.revocations
         )
 
 
@@ -101,11 +107,17 @@ class IntrospectionCache:
         self._flights[id(flight)] = flight
         return flight
 
-    def land(self, flight: Flight, verdict: Token | Inactive) -> Answer:
-        """Take the answer to a question, unless a revocation has overtaken it."""
+    def land(self, flight: Flight, verdict: Token | Inactive) -> Answer | None:
+        """Take the answer to a question; None when it has to be asked again.
+
+        That is where a grant, a client or a person was revoked meanwhile that the answer names. A
+        token that was revoked itself meanwhile is refused, whatever the answer says.
+        """
         self.abandon(flight)
+        if flight.is_revoked:
+            return self._keep(flight.key, Inactive(Reason.REVOKED_TOKEN))
         if flight.is_overtaken(verdict):
-            verdict = Inactive(Reason.REVOKED_TOKEN)
+            return None
         return self._keep(flight.key, verdict)
 
     def abandon(self, flight: Flight) -> None:
@@ -120,7 +132,7 @@ class IntrospectionCache:
         if revocation.kind == "token":
             self._revoke_token(bytes.fromhex(revocation.value))
         else:
-            self._revoke_client(revocation.issuer, revocation.value)
+            self._revoke_all(revocation)
 
     def _revoke_token(self, token_hash: bytes) -> None:
         for prefix in self._prefixes:
@@ -129,17 +141,15 @@ class IntrospectionCache:
         for flight in self._flights.values():
             flight.is_revoked = flight.is_revoked or flight.key[_PREFIX_LENGTH:] == token_hash
 
-    def _revoke_client(self, issuer: str, client_id: str) -> None:
+    def _revoke_all(self, revocation: Revocation) -> None:
         for key in [
             key
             for key, answer in self._active.items()
-            if isinstance(answer.verdict, Token)
-            and answer.verdict.client_id == client_id
-            and answer.verdict.issuer == issuer
+            if isinstance(answer.verdict, Token) and revocation.concerns(answer.verdict)
         ]:
             self._forget(key)
         for flight in self._flights.values():
-            flight.revoked_clients.add((issuer, client_id))
+            flight.revocations.add(revocation)
 
     def count_entries(self) -> int:
         """Say how many answers are held, stale ones included."""

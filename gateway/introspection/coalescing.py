@@ -4,9 +4,13 @@ import asyncio
 import time
 
 from gateway.introspection.cache import Answer, Flight, IntrospectionCache, cache_key
-from gateway.policy.interfaces import Introspector
+from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector
 from gateway.policy.token import Token
 from gateway.telemetry.metrics import Metrics
+
+# A revocation that overtakes an answer has been committed: the next answer knows of it. Only others
+# that come just as fast can overtake that one, too.
+_MOST_QUESTIONS = 3
 
 
 class CachedIntrospector:
@@ -43,14 +47,21 @@ class CachedIntrospector:
         # One that has its answer is not joined: a revocation may have come since.
         if task is None or task.done():
             self._lookups.count("miss")
-            task = asyncio.create_task(self._ask(token, self._cache.depart(key)))
+            task = asyncio.create_task(self._ask(token, key))
             task.add_done_callback(lambda done: self._settle(key, done))
             self._questions[key] = task
         else:
             self._lookups.count("coalesced")
         return await asyncio.shield(task)
 
-    async def _ask(self, token: str, flight: Flight) -> Answer:
+    async def _ask(self, token: str, key: bytes) -> Answer:
+        for _ in range(_MOST_QUESTIONS):
+            answer = await self._ask_once(token, self._cache.depart(key))
+            if answer is not None:
+                return answer
+        raise AuthorizationServerUnavailable("revocations have overtaken every answer")
+
+    async def _ask_once(self, token: str, flight: Flight) -> Answer | None:
         started = time.perf_counter()
         result = "error"
         try:

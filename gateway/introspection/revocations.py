@@ -20,23 +20,34 @@ import re
 import secrets
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged, RevocationSink
+from gateway.policy.interfaces import (
+    Revocation,
+    RevocationKind,
+    RevocationNotAcknowledged,
+    RevocationSink,
+)
 
 log = logging.getLogger(__name__)
 
 _FOLDER = "workers"
 _SOCKET = re.compile(r"([0-9]+)(?:-[0-9a-f]+)?\.sock")
-_TOKEN_HASH = re.compile(r"[0-9a-f]{64}")
+# What the value of a revocation looks like, by its kind.
+_VALUES: Mapping[RevocationKind, re.Pattern[str]] = {
+    "token": re.compile(r"[0-9a-f]{64}"),
+    "grant": re.compile(r"[^ ]+ [^ ]+"),
+    "client": re.compile(r".*", re.DOTALL),
+    "person": re.compile(r"[^ ]+"),
+}
 _BACKLOG = 100
 _MAXIMUM_LINE = 4096
 _ACKNOWLEDGEMENT = b"ok\n"
 
 # What revocations are counted under; no message makes another.
-SOURCES = ("endpoint", "command")
+SOURCES = ("endpoint", "page", "reuse", "command")
 _OTHER_SOURCE = "other"
 
 
@@ -203,12 +214,13 @@ def _read_message(line: bytes) -> tuple[Revocation, str]:
     message = json.loads(line)
     if not isinstance(message, dict) or not line.endswith(b"\n"):
         raise ValueError("it is no line with a JSON object")
-    issuer, kind, value = (message.get(name) for name in ("issuer", "kind", "value"))
+    issuer, value = message.get("issuer"), message.get("value")
     if not isinstance(issuer, str) or not isinstance(value, str):
         raise ValueError("it does not say what has been revoked")  # noqa: TRY004 - nonsense as above
-    if kind not in ("token", "client"):
+    kind = next((known for known in _VALUES if known == message.get("kind")), None)
+    if kind is None:
         raise ValueError("it is of an unknown kind")
-    if kind == "token" and not _TOKEN_HASH.fullmatch(value):
-        raise ValueError("it names no token")
+    if not _VALUES[kind].fullmatch(value):
+        raise ValueError(f"it names no {kind}")
     source = message.get("source")
     return Revocation(issuer, kind, value), source if source in SOURCES else _OTHER_SOURCE

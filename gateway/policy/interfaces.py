@@ -46,6 +46,21 @@ class Revocation:
         """Give the revocation of all that a person allowed a client."""
         return cls(issuer, "grant", f"{subject} {client_id}")
 
+    def concerns(self, token: Token) -> bool:
+        """Say whether a token is among what a grant's, a client's or a person's revocation takes.
+
+        A single token is not known by what is said of it, so that kind concerns none here.
+        """
+        if token.issuer != self.issuer:
+            return False
+        if self.kind == "client":
+            return token.client_id == self.value
+        if token.subject is None:
+            return False
+        if self.kind == "person":
+            return token.subject == self.value
+        return self.kind == "grant" and f"{token.subject} {token.client_id}" == self.value
+
 
 class Introspector(Protocol):
     """Someone who can say whether a token is good."""
