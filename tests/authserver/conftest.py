@@ -16,6 +16,8 @@ import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from gateway.authserver.clients import Client, insert_client, list_clients
+from gateway.authserver.database import Database
 from gateway.authserver.migration import migrate
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.policy.interfaces import Revocation
@@ -25,6 +27,7 @@ from tests.parts.postgresql import PostgresServer
 if TYPE_CHECKING:  # a test of one part does not wait for the others to load
     from gateway.authserver.administration import Administration, NewSecret
     from gateway.authserver.server import EmbeddedServer
+    from tests.authserver.people_fixtures import Person
 
 ISSUER = "http://127.0.0.1:8081"
 
@@ -39,6 +42,31 @@ def postgresql_only(reason: str) -> pytest.MarkDecorator:
     """Lets a test run on PostgreSQL alone; the reason is for the reader."""
     assert reason
     return pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
+
+
+def new_client(client_id: str, **fields: object) -> Client:
+    """Gives a record of a client, as it may be inserted."""
+    values = {
+        "secret_hash": bytes(32),
+        "grant_types": frozenset({"client_credentials"}),
+        "scopes": frozenset({"orders:read"}),
+        "may_introspect": False,
+        "created_at": 0,
+        "epoch": 7,
+    }
+    return Client(id=client_id, **{**values, **fields})
+
+
+def add_client(database: Database, client_id: str) -> None:
+    """Adds a client in a transaction of its own."""
+    with database.transaction() as connection:
+        insert_client(connection, new_client(client_id))
+
+
+def count_clients(database: Database) -> int:
+    """Reads how many clients there are, in a transaction of its own."""
+    with database.transaction() as connection:
+        return len(list_clients(connection))
 
 
 class Clock:
@@ -205,6 +233,14 @@ def database_file(options: AuthorizationServerOptions) -> Path:
 
 
 @pytest.fixture
+def database(options: AuthorizationServerOptions) -> Iterator[Database]:
+    migrate(options.database_url)
+    database = Database(options.database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
 def administration(options: AuthorizationServerOptions, clock: Clock) -> "Iterator[Administration]":
     from gateway.authserver.administration import Administration
 
@@ -252,6 +288,42 @@ def shop(administration: "Administration") -> "NewSecret":
 def api(administration: "Administration") -> "NewSecret":
     """A client that may introspect, and nothing else."""
     return administration.add_client("api", grant_types=[], may_introspect=True)
+
+
+@pytest.fixture
+def desk(administration: "Administration") -> "NewSecret":
+    """A confidential client that people allow things."""
+    return administration.add_client(
+        "desk",
+        grant_types=["authorization_code", "device_code"],
+        scopes=["orders:read", "orders:write"],
+        redirect_uris=["https://desk.example/callback"],
+        origins=["https://desk.example"],
+    )
+
+
+@pytest.fixture
+def app(administration: "Administration") -> "NewSecret":
+    """A public client that people allow things."""
+    return administration.add_client(
+        "app",
+        grant_types=["authorization_code", "device_code"],
+        scopes=["orders:read", "orders:write"],
+        redirect_uris=["https://desk.example/callback"],
+        origins=["https://app.example"],
+        is_public=True,
+    )
+
+
+@pytest.fixture
+def alice(administration: "Administration", database_url: str, clock: Clock) -> "Iterator[Person]":
+    """A person who has signed in somewhere, and allows what she is asked."""
+    from gateway.authserver.database import Database
+    from tests.authserver.people_fixtures import Person
+
+    database = Database(database_url)
+    yield Person(database, clock)
+    database.close()
 
 
 @pytest.fixture
