@@ -22,6 +22,7 @@ LOCKS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "build": (False, ("build",)),
     "lock": (False, ("lock",)),
     "httpbin": (False, ("httpbin",)),
+    "nodejs": (False, ("nodejs",)),
 }
 HELD_TO_DEV = ("run", "build")
 

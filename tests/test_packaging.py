@@ -199,7 +199,10 @@ def test_locks_have_hashes_and_no_registry(lock):
     [
         ("run", PYPROJECT["project"]["dependencies"]),
         ("dev", PYPROJECT["project"]["dependencies"]),
-        *[(group, PYPROJECT["dependency-groups"][group]) for group in ("build", "lock", "httpbin")],
+        *[
+            (group, PYPROJECT["dependency-groups"][group])
+            for group in ("build", "lock", "httpbin", "nodejs")
+        ],
         ("dev", PYPROJECT["dependency-groups"]["test"] + PYPROJECT["dependency-groups"]["check"]),
     ],
 )

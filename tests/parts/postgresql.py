@@ -70,6 +70,11 @@ class PostgresServer:
     ) -> None:
         self.close()
 
+    @property
+    def is_running(self) -> bool:
+        """Says whether it was started, and has not been killed or stopped since."""
+        return self._process is not None
+
     def url(self, database: str, *, password: str = ENCODED_PASSWORD) -> str:
         """Gives the URL by which the gateway would reach the database."""
         return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}"

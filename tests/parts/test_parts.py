@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from tests.parts.get import DebianPart, PartMissing, parts_for
+from tests.parts.get import ROOT, DebianPart, PartMissing, parts_for
 
 
 @pytest.mark.parametrize("name", [part.name for part in parts_for("test")])
@@ -16,3 +18,12 @@ def test_every_real_part_of_the_tests_is_here(name):
 def test_a_missing_part_says_what_to_install():
     with pytest.raises(PartMissing, match="apt-get install no-such-package"):
         DebianPart("no-such-program", package="no-such-package", uses=("test",)).locate()
+
+
+def test_the_lock_of_the_node_parts_has_hashes_and_no_registry():
+    lock = json.loads((ROOT / "tests/parts/node/package-lock.json").read_text(encoding="utf-8"))
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, f"{name}: npm install in tests/parts/node, by its .npmrc"
