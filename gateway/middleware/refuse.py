@@ -1,12 +1,12 @@
 """Builds every refusal, from the one table in `policy/rejection.py`."""
 
 import json
-import re
 from email.utils import formatdate
 from html import escape
 from http import HTTPStatus
 
 from gateway.middleware.exchange import Exchange
+from gateway.policy.accept import prefers_html
 from gateway.policy.rejection import REFUSALS, Reason, Refusal, Rejection
 
 _REALM = "gateway"
@@ -19,7 +19,6 @@ h1{{font-size:1.6rem;line-height:1.25;text-wrap:balance}}small{{opacity:.75;over
 <h1>{title}</h1><p>{detail}</p><p><small>{status} · {reason} · request {request_id}</small></p>
 </html>
 """
-_NO_WEIGHT = re.compile(r".*\bq=0(\.0*)?\s*")
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
@@ -115,18 +114,6 @@ def challenge(rejection: Rejection, metadata_url: str) -> str:
         parameters.append(f'scope="{" ".join(rejection.required)}"')
     parameters.append(f'resource_metadata="{metadata_url}"')
     return f"Bearer {', '.join(parameters)}"
-
-
-def prefers_html(accept: str) -> bool:
-    """Say whether an Accept header is a browser's: it names HTML, and JSON not before it."""
-    kinds = [
-        kind
-        for kind, _, weight in (part.partition(";") for part in accept.lower().split(","))
-        if not _NO_WEIGHT.fullmatch(weight)
-    ]
-    html = next((place for place, kind in enumerate(kinds) if kind.strip() == "text/html"), None)
-    json_at = next((place for place, kind in enumerate(kinds) if "json" in kind), len(kinds))
-    return html is not None and html < json_at
 
 
 def _problem(

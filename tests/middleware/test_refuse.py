@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from gateway.middleware.refuse import prefers_html
+from gateway.policy.accept import prefers_html
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive
 from tests.proxy.stage import Answer, Stage
