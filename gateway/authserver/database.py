@@ -22,7 +22,7 @@ def describe_database(url: str) -> str:
     """Give what messages call the database: the file, or the URL without its password.
 
     Raises:
-        ValueError: the URL names no database.
+        ValueError: the URL names neither a file nor a server.
     """
     if postgresql.is_postgresql(url):
         return postgresql.describe_url(url)
@@ -38,7 +38,7 @@ class Database:
         connections: how many transactions may run at the same time; further ones wait.
 
     Raises:
-        ValueError: the URL names no database.
+        ValueError: the URL has neither form.
         DatabaseUnavailable: the file is not there. A server may be away; the transactions say so.
     """
 

@@ -73,7 +73,6 @@ def check_schema(url: str) -> None:
     Several gateways share it, so none of them changes it in passing: it may be older or newer.
 
     Raises:
-        ValueError: the URL names no PostgreSQL database.
         DatabaseUnavailable: it has another schema, or does not answer.
     """
     name = postgresql.describe_url(url)

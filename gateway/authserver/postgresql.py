@@ -7,7 +7,6 @@ used again, and no message carries a password or a value.
 import re
 import select
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
 
 import psycopg
 from psycopg.abc import RV, PQGen
@@ -16,14 +15,21 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
-from gateway.authserver.outage import PATIENCE
+from gateway.authserver.outage import PATIENCE, DatabaseUnavailable
 
 SCHEMES: Final = ("postgresql://", "postgres://")
 _WRONG = (
     "the database must be postgresql://user:password@host:port/name "
     "or postgresql:///name?host=/folder/of/the/socket, with percent-encoding where a part "
-    "has '@', ':', '/', '?' or '#' in it"
+    "has '@', ':', '/', '?' or '#' in it, and none but libpq's options behind the '?'"
 )
+
+_SERVER = r"(?:[^\[\]@:/?#,]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?"
+_URL = re.compile(
+    r"postgres(?:ql)?://(?:(?P<user>[^@:/?#]*)(?::[^@:/?#]*)?@)?"
+    rf"(?P<servers>{_SERVER}(?:,{_SERVER})*)(?:/(?P<name>[^@/?#]*))?(?:\?(?P<options>[^#]*))?"
+)
+_PLACE = re.compile(r"(?:host|port|dbname|user)=.*")
 
 # The server's own classes of failure whose words name no values: connection, transaction state,
 # authorization, no such database, conflict between transactions, no such table, resources, state
@@ -54,33 +60,30 @@ def parse_url(url: str) -> dict[str, Any]:
     """Give the connection parameters that the URL names.
 
     Raises:
-        ValueError: it is no URL of a PostgreSQL database. The text does not quote it.
+        DatabaseUnavailable: it is no URL of a PostgreSQL database. The text does not quote it.
     """
-    authority = url.partition("://")[2].partition("/")[0]
-    # A password with a bare "@" or "/" would be taken for a host or a port, and be told to anybody
-    # who reads that there is no such host.
-    if not is_postgresql(url) or authority.count("@") > 1 or {"#", "\0"} & set(url):
-        raise ValueError(_WRONG)
+    # The library is more lenient: it would take the rest of a password that has a bare "@" or "/"
+    # for a host or a port, and tell everybody that there is no such host.
+    if _URL.fullmatch(url) is None:
+        raise DatabaseUnavailable(_WRONG)
     try:
-        parameters = dict(conninfo_to_dict(url))
-        ports = str(parameters.get("port", "")).split(",")
-        urlsplit(url)
-    except (psycopg.Error, ValueError):
-        raise ValueError(_WRONG) from None
-    if not parameters.get("dbname") or not all(re.fullmatch(r"[0-9]*", port) for port in ports):
-        raise ValueError(_WRONG)
-    return parameters
+        parameters = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise DatabaseUnavailable(_WRONG) from None
+    if not parameters.get("dbname"):
+        raise DatabaseUnavailable(_WRONG)
+    return dict(parameters)
 
 
 def describe_url(url: str) -> str:
     """Give the URL with the user, the server and the database, and nothing else of it."""
-    parameters = parse_url(url)
-    user, host, port = (str(parameters.get(key, "")) for key in ("user", "host", "port"))
-    name = quote(str(parameters["dbname"]), safe="")
-    at = f"{quote(user, safe='')}@" if user else ""
-    if host.startswith("/"):
-        return f"postgresql://{at}{':' + port if port else ''}/{name}?host={host}"
-    return f"postgresql://{at}{host}{':' + port if port else ''}/{name}"
+    match = _URL.fullmatch(url)
+    if match is None:
+        return "the PostgreSQL database"
+    user = f"{match['user']}@" if match["user"] else ""
+    where = [option for option in (match["options"] or "").split("&") if _PLACE.fullmatch(option)]
+    options = f"?{'&'.join(where)}" if where else ""
+    return f"postgresql://{user}{match['servers']}/{match['name'] or ''}{options}"
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -126,6 +129,7 @@ def connect_for_reading(url: str) -> BoundedConnection:
 
     Raises:
         psycopg.Error: it cannot be opened.
+        DatabaseUnavailable: it is no URL of a PostgreSQL database.
     """
     return _connect(parse_url(url), autocommit=True)
 
@@ -135,6 +139,7 @@ def connect_for_migration(url: str, lock_timeout: float) -> BoundedConnection:
 
     Raises:
         psycopg.Error: it cannot be opened.
+        DatabaseUnavailable: it is no URL of a PostgreSQL database.
     """
     connection = _connect(parse_url(url), autocommit=True)
     try:
@@ -154,7 +159,7 @@ def create_pool(url: str, connections: int) -> Engine:
     """Give a pool of so many connections, in which dead ones are replaced before they are used.
 
     Raises:
-        ValueError: it is no URL of a PostgreSQL database.
+        DatabaseUnavailable: it is no URL of a PostgreSQL database.
     """
     parameters = parse_url(url)
     engine = create_engine(
