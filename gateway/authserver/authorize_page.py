@@ -28,13 +28,13 @@ from gateway.authserver.csrf import Purpose
 from gateway.authserver.families import AuthorizationCode, begin_family, insert_code
 from gateway.authserver.form import Form
 from gateway.authserver.grants import Grant, allow, find_grant
+from gateway.authserver.metadata import AUTHORIZATION_PATH
 from gateway.authserver.pages.models import ConsentPage, ErrorKind, ErrorPage, SignInProblem
 from gateway.authserver.sessions import Session, end_session, find_session
 from gateway.authserver.sign_in import Entrance, SignIn
 from gateway.authserver.visit import PageRefused, Site, Visit, make_url, stale
 from gateway.policy.tokenformat import new_token, token_hash
 
-AUTHORIZATION_PATH = "/oauth2/authorize"
 CODE_LIFETIME = 60  # seconds
 
 

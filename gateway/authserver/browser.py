@@ -10,11 +10,12 @@ from concurrent.futures import Executor
 from aiohttp import web
 
 from gateway.authserver.account_page import ACCOUNT_PATH, SIGN_OUT_PATH, AccountPages
-from gateway.authserver.authorize_page import AUTHORIZATION_PATH, AuthorizePage
+from gateway.authserver.authorize_page import AuthorizePage
 from gateway.authserver.browsers import Cookies
 from gateway.authserver.database import Database, DatabaseUnavailable
-from gateway.authserver.device_page import DEVICE_PATH, DevicePage
+from gateway.authserver.device_page import DevicePage
 from gateway.authserver.errors import Problem, RequestRefused
+from gateway.authserver.metadata import AUTHORIZATION_PATH, VERIFICATION_PATH
 from gateway.authserver.options import AuthorizationServerOptions, CountSignIn, PublishRevocation
 from gateway.authserver.pages import Pages
 from gateway.authserver.pages.models import ErrorKind, ErrorPage
@@ -69,14 +70,14 @@ class BrowserEndpoints:
         router = application.router
         for path, answer in (
             (AUTHORIZATION_PATH, self._authorize.get),
-            (DEVICE_PATH, self._device.get),
+            (VERIFICATION_PATH, self._device.get),
             (ACCOUNT_PATH, self._account.get),
             ("/", _go_to_account),
         ):
             router.add_get(path, self._page(answer))
         for path, answer in (
             (AUTHORIZATION_PATH, self._authorize.post),
-            (DEVICE_PATH, self._device.post),
+            (VERIFICATION_PATH, self._device.post),
             (ACCOUNT_PATH, self._account.post),
             (SIGN_OUT_PATH, self._account.sign_out),
         ):

@@ -22,6 +22,7 @@ from gateway.authserver.devices import (
 from gateway.authserver.families import begin_family
 from gateway.authserver.form import Form
 from gateway.authserver.grants import allow
+from gateway.authserver.metadata import DEVICE_CODE_GRANT, VERIFICATION_PATH
 from gateway.authserver.pages.models import (
     DeviceCodePage,
     DeviceCodeProblem,
@@ -35,9 +36,6 @@ from gateway.authserver.sessions import Session, end_session, find_session
 from gateway.authserver.sign_in import Entrance, SignIn
 from gateway.authserver.throttle import Throttle, Throttled
 from gateway.authserver.visit import PageRefused, Site, Visit, stale
-
-DEVICE_PATH = "/oauth2/device"
-_GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 class _NoRequest(Exception):  # noqa: N818 - a state, not a fault
@@ -110,7 +108,7 @@ class DevicePage:
         self._throttle.forgive(counted)
         return visit.show(
             DeviceConfirmPage(
-                form_action=DEVICE_PATH,
+                form_action=VERIFICATION_PATH,
                 csrf=visit.csrf(Purpose.DEVICE_CONSENT, code),
                 username=session.username,
                 user_code=code,
@@ -141,7 +139,7 @@ class DevicePage:
         """Give the request that waits, as far as its client may still have what it asks for."""
         request = find_device_request(connection, code, now)
         client = find_client(connection, request.client_id) if request is not None else None
-        if request is None or client is None or _GRANT_TYPE not in client.grant_types:
+        if request is None or client is None or DEVICE_CODE_GRANT not in client.grant_types:
             raise _NoRequest
         if not set(request.scope.split()) <= client.scopes & self._site.options.scopes.keys():
             raise _NoRequest
@@ -162,7 +160,7 @@ class DevicePage:
         retry_after: int = 0,
     ) -> web.Response:
         page = DeviceCodePage(
-            form_action=DEVICE_PATH,
+            form_action=VERIFICATION_PATH,
             csrf=visit.csrf(Purpose.DEVICE_CODE, ""),
             username=session.username,
             user_code=code,
@@ -199,4 +197,4 @@ def _read_code(form: Form) -> str:
 
 
 def _entrance(code: str) -> Entrance:
-    return Entrance(f"{DEVICE_PATH}?user_code={code}" if code else DEVICE_PATH)
+    return Entrance(f"{VERIFICATION_PATH}?user_code={code}" if code else VERIFICATION_PATH)

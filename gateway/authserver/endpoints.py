@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.authserver import cors
+from gateway.authserver.browser import BrowserEndpoints
 from gateway.authserver.clients import Client, find_origins
 from gateway.authserver.conversation import Conversation, punish_reuse
 from gateway.authserver.database import Database, DatabaseUnavailable
@@ -33,6 +34,7 @@ from gateway.authserver.oauth_server import Answer, ReuseDetected, Snapshot
 from gateway.authserver.options import (
     AuthorizationServerOptions,
     CountIssued,
+    CountSignIn,
     LogRequest,
     PublishRevocation,
 )
@@ -66,6 +68,7 @@ class Endpoints:
         count_issued: CountIssued,
         log_request: LogRequest | None,
         clock: Callable[[], float],
+        count_sign_in: CountSignIn,
     ) -> None:
         self._options = options
         self._database = database
@@ -74,6 +77,9 @@ class Endpoints:
         self._log_request = log_request
         self._clock = clock
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="authserver")
+        self._browser = BrowserEndpoints(
+            options, database, self._executor, publish, count_sign_in, clock
+        )
         self._metadata = describe_server(options.issuer, options.scopes)
         self._challenge = f'Basic realm="{quote(options.issuer, safe=":/[]")}", charset="UTF-8"'
 
@@ -90,10 +96,12 @@ class Endpoints:
             application.router.add_post(path, handler, expect_handler=_continue)
         for path in cors.METHODS:
             application.router.add_options(path, self._answer_preflight)
+        self._browser.add_routes(application, _continue)
         return application
 
     def close(self) -> None:
-        """Wait for the transactions under way."""
+        """Wait for the transactions and passwords under way."""
+        self._browser.close()
         self._executor.shutdown(cancel_futures=True)
 
     @web.middleware
@@ -108,10 +116,14 @@ class Endpoints:
         except web.HTTPRequestEntityTooLarge:
             response = self._refuse(Problem.BODY_TOO_LARGE)
         except web.HTTPMethodNotAllowed as error:
-            response = self._refuse(Problem.METHOD_NOT_ALLOWED)
+            response = self._browser.refuse(request, Problem.METHOD_NOT_ALLOWED) or self._refuse(
+                Problem.METHOD_NOT_ALLOWED
+            )
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
         except web.HTTPNotFound:
-            response = self._refuse(Problem.NOT_FOUND)
+            response = self._browser.refuse(request, Problem.NOT_FOUND) or self._refuse(
+                Problem.NOT_FOUND
+            )
         except DatabaseUnavailable as error:
             # An outage is no fault of the program: one line, and no traceback.
             _logger.error("database unavailable: %s", error)

@@ -17,6 +17,7 @@ from gateway.authserver.migration import prepare
 from gateway.authserver.options import (
     AuthorizationServerOptions,
     CountIssued,
+    CountSignIn,
     LogRequest,
     PublishRevocation,
 )
@@ -26,6 +27,10 @@ from gateway.policy.token import Inactive, Token
 from gateway.policy.tokenformat import has_valid_checksum, token_hash
 
 _logger = logging.getLogger(__name__)
+
+
+def _ignore(_: str) -> None:
+    """Count nothing."""
 
 
 class EmbeddedServer:
@@ -39,6 +44,7 @@ class EmbeddedServer:
         publish: tells every worker of a revocation and awaits that they have heard.
         count_issued: counts an issued token by its grant type.
         log_request: takes note of each request to the endpoints; never of its parameters.
+        count_sign_in: counts a try to sign in by what became of it.
         clock: gives the Unix time.
 
     Raises:
@@ -54,10 +60,11 @@ class EmbeddedServer:
         count_issued: CountIssued,
         log_request: LogRequest | None = None,
         *,
+        count_sign_in: CountSignIn = _ignore,
         clock: Callable[[], float] = time.time,
     ) -> None:
         refuse_coroutines()
-        for callback in (count_issued, log_request, clock):
+        for callback in (count_issued, log_request, count_sign_in, clock):
             if inspect.iscoroutinefunction(callback):
                 raise TypeError(f"{callback!r} is a coroutine and would never be awaited")
         migration = prepare(options.database_url)
@@ -75,7 +82,7 @@ class EmbeddedServer:
         self._lookup = TokenLookup(self._database)
         self._cleaner = Cleaner(self._database, clock)
         self._endpoints = Endpoints(
-            options, self._database, publish, count_issued, log_request, clock
+            options, self._database, publish, count_issued, log_request, clock, count_sign_in
         )
 
     def application(self) -> web.Application:
