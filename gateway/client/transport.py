@@ -5,6 +5,7 @@ http to this machine itself is refused before anything is sent.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -120,10 +121,12 @@ class HttpClient:
 def describe_failure(url: str, error: Exception) -> str:
     """Say in a line why a URL could not be asked."""
     words = str(error).partition("\n")[0] or type(error).__name__
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        words = f"no trusted connection: {error.os_error}"
-    elif isinstance(error, aiohttp.ClientConnectorError):
-        words = error.os_error.strerror or words
+    if type(error) is aiohttp.ClientConnectorError or isinstance(
+        error, aiohttp.ClientConnectorDNSError
+    ):
+        # aiohttp's own words repeat host and port, and name what it tried inside.
+        number = error.os_error.errno
+        words = os.strerror(number) if number and number > 0 else error.os_error.strerror or words
     return f"{printable(url)} cannot be reached: {printable(words)}"
 
 
