@@ -83,6 +83,12 @@ class ConsentPage:
     scopes: Sequence[ScopeLine]
     openings: Sequence[Opening] = ()
 
+    @property
+    def is_redirect_local(self) -> bool:
+        """Say whether the answer stays on the person's own machine (RFC 8252, section 7.3)."""
+        host = self.redirect_host.rpartition(":")[0] or self.redirect_host
+        return host in ("127.0.0.1", "[::1]", "localhost")
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceCodePage:
