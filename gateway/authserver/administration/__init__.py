@@ -10,6 +10,11 @@ the caller publishes it.
 
 from gateway.authserver.administration.clients import ClientExists, NewSecret, UnknownClient
 from gateway.authserver.administration.opened import AdministrationError
+from gateway.authserver.administration.people import (
+    PeopleAdministration,
+    UnknownUser,
+    UserExists,
+)
 from gateway.authserver.administration.tokens import NewToken, TokenAdministration
 
 __all__ = [
@@ -19,8 +24,10 @@ __all__ = [
     "NewSecret",
     "NewToken",
     "UnknownClient",
+    "UnknownUser",
+    "UserExists",
 ]
 
 
-class Administration(TokenAdministration):
+class Administration(TokenAdministration, PeopleAdministration):
     """Everything that an operator does to one embedded server."""
