@@ -1,6 +1,8 @@
 """What the commands that administer the embedded server share."""
 
 import asyncio
+import getpass
+import json
 import os
 import sys
 import time
@@ -15,13 +17,15 @@ import typer
 
 from gateway.authserver.administration import Administration, AdministrationError
 from gateway.authserver.database import DatabaseUnavailable, describe_database
-from gateway.authserver.options import embedded_options
+from gateway.authserver.options import AuthorizationServerOptions, embedded_options
 from gateway.cli.configuration import load_settings
 from gateway.introspection.revocations import publish
 from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
 from gateway.settings import GatewaySettings
-from gateway.settings.findings import printable
+from gateway.settings.findings import Problem, printable
+from gateway.settings.models import EmbeddedSettings
 from gateway.settings.quantities import format_duration
+from gateway.settings.shapes import Text, fields_of
 
 _PATIENCE = 1.0  # seconds for all acknowledgements; they take milliseconds
 _LEAST_PATIENCE = 0.3
@@ -39,7 +43,7 @@ class Embedded:
 
 @contextmanager
 def open_embedded(config: Path | None) -> Iterator[Embedded]:
-    """Open the embedded server's database, creating or migrating it where needed.
+    """Open the embedded server's database, creating or migrating a file where needed.
 
     Says so on standard error, and turns what cannot be done into one line there and
     typer.Exit(1); a configuration that cannot be used is typer.Exit(2).
@@ -49,10 +53,10 @@ def open_embedded(config: Path | None) -> Iterator[Embedded]:
     if options is None:
         fail(
             "no authorization server of this configuration is embedded; "
-            "clients and tokens are administered where the server is"
+            "clients, people and tokens are administered where the server is"
         )
     try:
-        with Administration(options) as administration:
+        with _open(options) as administration:
             migration = administration.migration
             if migration.previous is None:
                 typer.echo(f"gateway: created the database {migration.database}", err=True)
@@ -67,6 +71,13 @@ def open_embedded(config: Path | None) -> Iterator[Embedded]:
         fail(str(error))
     except DatabaseUnavailable as error:
         fail(_describe_unavailable(error, describe_database(options.database_url)))
+
+
+def _open(options: AuthorizationServerOptions) -> Administration:
+    try:
+        return Administration(options)
+    except ValueError as error:  # what only the database's driver knows of its URL
+        fail(str(error))
 
 
 def _describe_unavailable(error: DatabaseUnavailable, database: str) -> str:
@@ -149,6 +160,43 @@ def read_secret_argument(value: str, name: str) -> str:
     if not text:
         raise typer.BadParameter(f"{name} is empty")
     return text
+
+
+def read_password(name: str, *, from_stdin: bool) -> str:
+    """Give the line on standard input, or what is typed twice on a terminal. Never an argument.
+
+    Raises typer.Exit when there is neither.
+    """
+    if from_stdin:
+        line = sys.stdin.buffer.readline(_MAX_INPUT)
+        try:
+            return line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError:
+            fail("the password on standard input is not UTF-8")
+    if not sys.stdin.isatty():
+        fail("there is no terminal to ask for the password; pipe it in, with --password-stdin")
+    password = getpass.getpass(f"Password of {name}: ")
+    if getpass.getpass("The same again: ") != password:
+        fail("the two passwords differ; nothing was changed")
+    return password
+
+
+def parse_lifetime(text: str, key: str, option: str) -> int:
+    """Give the seconds of a lifetime that an option names.
+
+    As long as the key of the configuration lets it be, and no longer. Raises typer.BadParameter.
+    """
+    shape = fields_of(EmbeddedSettings)[key].shape
+    assert isinstance(shape, Text)  # noqa: S101 - what the field is of, for mypy
+    try:
+        return int(shape.parse(text))
+    except Problem as problem:
+        raise typer.BadParameter(str(problem), param_hint=option) from None
+
+
+def print_json(value: object) -> None:
+    """Print what scripts read."""
+    typer.echo(json.dumps(value, indent=2))
 
 
 def print_table(rows: Sequence[tuple[str, ...]]) -> None:

@@ -14,18 +14,17 @@ from gateway.cli.embedded import (
     fail,
     format_time,
     open_embedded,
+    parse_lifetime,
+    print_json,
     print_table,
     read_secret_argument,
     split_words,
 )
 from gateway.policy.rejection import Reason
-from gateway.settings.findings import Problem
-from gateway.settings.models import EmbeddedSettings
 from gateway.settings.quantities import format_duration
-from gateway.settings.shapes import Text, fields_of
 
 app = typer.Typer(
-    help="Issue, inspect and revoke access tokens of the embedded authorization server.\n\n"
+    help="Issue, inspect and revoke tokens of the embedded authorization server.\n\n"
     "Example: gateway token issue --client shop --lifetime 10m",
     rich_markup_mode=None,
     add_completion=False,
@@ -68,7 +67,11 @@ def issue(
 
     Example: gateway token issue --client shop --scope orders:read --lifetime 10m
     """
-    seconds = None if lifetime is None else _parse_lifetime(lifetime)
+    seconds = (
+        None
+        if lifetime is None
+        else parse_lifetime(lifetime, "access_token_lifetime", "--lifetime")
+    )
     with open_embedded(config) as embedded:
         issued = embedded.administration.issue_token(
             client,
@@ -104,20 +107,23 @@ def inspect(token: _TokenArgument, config: ConfigOption = None, as_json: _Json =
     text = read_secret_argument(token, "TOKEN")
     with open_embedded(config) as embedded:
         found = embedded.administration.inspect_token(text)
-    reason = Reason.INACTIVE_TOKEN if found is None else found.find_fault(time.time())
+        reason = Reason.INACTIVE_TOKEN if found is None else found.find_fault(time.time())
+        why = None
+        if found is not None and reason is Reason.REVOKED_TOKEN:
+            why = embedded.administration.explain_revocation(found)
     if as_json:
-        typer.echo(json.dumps(_as_dict(found, reason), indent=2))
+        print_json(_as_dict(found, reason, why))
     elif found is None:
         fail("this is no token of this authorization server, or one that expired long ago")
     else:
-        _print_token(found, reason)
+        _print_token(found, reason, why)
     if reason is not None:
         raise typer.Exit(1)
 
 
 @app.command("revoke")
 def revoke(token: _TokenArgument, config: ConfigOption = None, as_json: _Json = False) -> None:
-    """Revoke a token.
+    """Revoke an access token; or a refresh token, and all that came of the same authorization.
 
     When it exits with 0, no gateway on this host accepts the token any more. It exits with 1 when
     a worker has not acknowledged; the token is revoked in the database all the same.
@@ -136,21 +142,13 @@ def revoke(token: _TokenArgument, config: ConfigOption = None, as_json: _Json = 
         typer.echo(f"revoked: {describe_acknowledgements(count)}")
 
 
-def _parse_lifetime(text: str) -> int:
-    # As long as the configuration lets any token live, and no longer.
-    shape = fields_of(EmbeddedSettings)["access_token_lifetime"].shape
-    assert isinstance(shape, Text)  # noqa: S101 - what the field is of, for mypy
-    try:
-        return int(shape.parse(text))
-    except Problem as problem:
-        raise typer.BadParameter(str(problem), param_hint="--lifetime") from None
-
-
-def _as_dict(found: AccessToken | None, reason: Reason | None) -> dict[str, Any]:
-    members: dict[str, Any] = {"active": reason is None, "reason": reason}
+def _as_dict(found: AccessToken | None, reason: Reason | None, why: str | None) -> dict[str, Any]:
+    members: dict[str, Any] = {"active": reason is None, "reason": reason, "why": why}
     if found is not None:
         members |= {
             "client_id": found.client_id,
+            "subject": found.subject,
+            "username": found.username,
             "scope": found.scope,
             "audience": found.audience.split(),
             "issued_at": found.issued_at,
@@ -160,10 +158,13 @@ def _as_dict(found: AccessToken | None, reason: Reason | None) -> dict[str, Any]
     return members
 
 
-def _print_token(found: AccessToken, reason: Reason | None) -> None:
+def _print_token(found: AccessToken, reason: Reason | None, why: str | None) -> None:
+    because = f", {why}" if why is not None else ""
     rows = [
-        ("active", "yes" if reason is None else f"no: {reason}"),
-        ("client_id", found.client_id or "- (removed)"),
+        ("active", "yes" if reason is None else f"no: {reason}{because}"),
+        ("client_id", found.client_id),
+        ("subject", found.subject or "- (the client itself)"),
+        ("username", found.username or "-"),
         ("scope", found.scope or "-"),
         ("audience", found.audience or "-"),
         ("issued", format_time(found.issued_at)),
