@@ -27,7 +27,7 @@ class OrdersHandler(BaseHTTPRequestHandler):
         """List the orders, or give one."""
         segments = self.path.partition("?")[0].strip("/").split("/")
         if segments == ["orders"]:
-            self._answer(200, {"orders": self.orders, "asked_by": self._asked_by()})
+            self._answer(200, {"orders": self.orders, **self._who_asks()})
         elif len(segments) == 2 and segments[0] == "orders":
             found = [order for order in self.orders if str(order["id"]) == segments[1]]
             self._answer(200, found[0]) if found else self._answer(404, {"error": "no such order"})
@@ -51,9 +51,12 @@ class OrdersHandler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
         """Stay silent: the guard has the access log."""
 
-    def _asked_by(self) -> str | None:
-        # All that a legacy service has to learn: who asks stands in a header that it may trust.
-        return self.headers.get("X-Auth-Client-Id")
+    def _who_asks(self) -> dict[str, str | None]:
+        # All that a legacy service has to learn: who asks stands in headers that it may trust.
+        return {
+            "asked_by": self.headers.get("X-Auth-Client-Id"),
+            "on_behalf_of": self.headers.get("X-Auth-Username"),
+        }
 
     def _answer(self, status: int, content: object) -> None:
         body = json.dumps(content).encode() + b"\n"

@@ -82,11 +82,10 @@ def view_steps(session: Session | None, declared: Mapping[str, str]) -> tuple[St
         if progress is Progress.LATER and not has_next and name != "end":
             has_next = True
             progress = Progress.NEXT
-        newest = {call.kind: call for call in calls}
-        shown = [call for call in calls if newest[call.kind] is call]
         since = session.seen if session is not None else 0
         current = [call for call in calls if call.number > since]
-        shown = [call for call in calls if call in shown or call in current]
+        newest = {call.kind: call for call in calls}
+        shown = current or list(newest.values())
         steps.append(
             StepView(
                 name=name,
