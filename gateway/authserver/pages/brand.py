@@ -13,6 +13,8 @@ from gateway.authserver.options import Brand
 TEXT_CONTRAST = 4.5
 EDGE_CONTRAST = 3.0
 
+_DARK_LINK_CONTRAST = 6.0  # a coloured text that just suffices is dim beside the light ink
+
 _BLACK, _WHITE = "#000000", "#ffffff"
 
 
@@ -99,7 +101,7 @@ def derive_accent(color: str, scheme: Scheme) -> Accent:
         fill_hover=mix(fill, _BLACK if on_fill == _WHITE else _WHITE, 0.14),
         fill_edge=_move(fill, away, (scheme.card,), EDGE_CONTRAST),
         on_fill=on_fill,
-        link=_move(color, away, grounds, TEXT_CONTRAST),
+        link=_move(color, away, grounds, _DARK_LINK_CONTRAST if scheme.is_dark else TEXT_CONTRAST),
     )
 
 

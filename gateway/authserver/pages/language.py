@@ -9,7 +9,8 @@ from gateway.authserver.pages.words import LANGUAGES, MONTHS
 _DEFAULT: Final = LANGUAGES[0]
 # language-range and weight of RFC 9110, sections 12.5.4 and 12.4.2.
 _RANGE: Final = re.compile(
-    r"([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9]{1,8})*(?:[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
+    r"([A-Za-z]{1,8}|\*)(?:-[A-Za-z0-9]{1,8})*"
+    r"(?:[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
 )
 
 

@@ -57,15 +57,15 @@ CATALOGUE: Final[Mapping[str, Phrase]] = {
         "Allow {client} to use your account?", "{client} 앱에 계정 접근을 허용할까요?"
     ),
     "consent.destination": Phrase(
-        "Once you decide, you return to {host}.", "선택을 마치면 다음 주소로 돌아가요: {host}"
+        "Once you decide, you return to {host}.", "선택을 마치면 {host} 주소로 돌아가요."
     ),
     "consent.destination_here": Phrase(
         "Once you decide, you return to a program on this device ({host}).",
-        "선택을 마치면 이 기기의 프로그램으로 돌아가요({host}).",
+        "선택을 마치면 이 기기의 프로그램({host})으로 돌아가요.",
     ),
     "consent.later": Phrase(
         "You can take access back at any time, on the page “Apps with access to your account”.",
-        "허용한 뒤에도 ‘계정에 연결된 앱’ 페이지에서 언제든지 연결을 해제할 수 있어요.",
+        "허용한 뒤에도 “계정에 연결된 앱” 페이지에서 언제든지 연결을 해제할 수 있어요.",
     ),
     "consent.allow": Phrase("Allow", "허용"),
     "consent.deny": Phrase("Deny", "거부"),
@@ -77,7 +77,7 @@ CATALOGUE: Final[Mapping[str, Phrase]] = {
     "scopes.heading": Phrase("It will be able to", "허용하면 할 수 있는 일"),
     "scopes.none": Phrase("It asks for no particular permission.", "따로 요청한 권한이 없어요."),
     "openings.heading": Phrase("What this opens", "접근할 수 있는 주소"),
-    "openings.count": Phrase("{count} addresses", "주소 {count}개"),
+    "openings.count": Phrase("{count} addresses", "{count}개"),
     "openings.any_method": Phrase("any", "모두"),
     # Devices
     "device_code.title": Phrase("Connect a device", "기기 연결"),
@@ -109,7 +109,7 @@ CATALOGUE: Final[Mapping[str, Phrase]] = {
         "If somebody sent you this code or a link to this page, choose Deny: "
         "they would get into your account.",
         "다른 사람이 이 코드나 링크를 보냈다면 거부하세요. "
-        "그 사람이 회원님의 계정에 접근하게 돼요.",
+        "허용하면 그 사람이 회원님의 계정에 접근할 수 있어요.",
     ),
     "device_done.allowed.title": Phrase("Your device is connected", "기기를 연결했어요"),
     "device_done.allowed.words": Phrase(
@@ -195,7 +195,9 @@ CATALOGUE: Final[Mapping[str, Phrase]] = {
         "짧은 시간에 너무 많은 요청을 보냈어요.",
     ),
     "error.throttled.mend": Phrase("Wait a moment and try again.", "잠시 후 다시 시도해 주세요."),
-    "error.not_acknowledged.title": Phrase("Not everywhere yet", "아직 모두 반영되지 않았어요"),
+    "error.not_acknowledged.title": Phrase(
+        "Not confirmed everywhere yet", "아직 모두 반영되지 않았어요"
+    ),
     "error.not_acknowledged.words": Phrase(
         "The access is removed, but this is not confirmed everywhere yet: "
         "for a short while it may still work in places.",
@@ -208,7 +210,7 @@ CATALOGUE: Final[Mapping[str, Phrase]] = {
     "error.unavailable.title": Phrase("Not available right now", "지금은 이용할 수 없어요"),
     "error.unavailable.words": Phrase(
         "The service cannot answer at the moment. Your account is not affected.",
-        "서비스가 잠시 응답할 수 없어요. 회원님의 계정에는 영향이 없어요.",
+        "서비스가 일시적으로 응답하지 못하고 있어요. 회원님의 계정에는 영향이 없어요.",
     ),
     "error.unavailable.mend": Phrase("Wait a moment and try again.", "잠시 후 다시 시도해 주세요."),
     "error.internal.title": Phrase("Something went wrong here", "문제가 발생했어요"),
