@@ -59,7 +59,7 @@ async def test_no_secret_is_in_any_log_at_debug(  # noqa: PLR0915 - one walk thr
             grant_types=["authorization_code", "refresh_token", "device_code"],
             scopes=["orders:read"],
             redirect_uris=[REDIRECT],
-            public=True,
+            is_public=True,
         )
         administration.add_user("alice", PASSWORD)
     assert machine is not None
