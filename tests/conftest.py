@@ -31,6 +31,18 @@ def curl() -> Path:
 
 
 @pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The Chromium program."""
+    return _part("chromium")
+
+
+@pytest.fixture(scope="session")
 def gunicorn() -> Path:
     """The gunicorn program of the environment that httpbin lives in."""
     return _part("httpbin")
+
+
+@pytest.fixture(scope="session")
+def node() -> Path:
+    """The node program; in `.parts/node` it finds the packages of tests/parts/node."""
+    return _part("node")

@@ -80,10 +80,10 @@ async def listen(expectation: Expectation) -> AsyncIterator[Loopback]:
     """Listen on a free port of 127.0.0.1 until the block ends."""
     loopback = Loopback(expectation)
     # No access log: the address of the answer holds the code.
-    runner = web.ServerRunner(web.Server(loopback.answer, access_log=None))
+    runner = web.ServerRunner(web.Server(loopback.answer, access_log=None), shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1.0)
+        site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
         loopback.redirect_uri = f"http://127.0.0.1:{port}{_PATH}"

@@ -1,0 +1,49 @@
+// node-oidc-provider, as its makers ship it, with its own pages for development.
+// Arguments: the port, and the lifetime of access tokens in seconds.
+import { Provider } from 'oidc-provider';
+
+const [port, lifetime] = process.argv.slice(-2).map(Number);
+const issuer = `http://127.0.0.1:${port}`;
+const device = 'urn:ietf:params:oauth:grant-type:device_code';
+
+const provider = new Provider(issuer, {
+  clients: [
+    {
+      client_id: 'gateway-cli',
+      application_type: 'native',
+      token_endpoint_auth_method: 'none',
+      redirect_uris: ['http://127.0.0.1/callback'],
+      grant_types: ['authorization_code', 'refresh_token', device],
+      response_types: ['code'],
+    },
+    {
+      client_id: 'confidential',
+      client_secret: 'a secret: with +, % and /',
+      application_type: 'native',
+      redirect_uris: ['http://127.0.0.1/callback'],
+      grant_types: ['authorization_code', 'refresh_token', device],
+      response_types: ['code'],
+    },
+    {
+      client_id: 'guard',
+      client_secret: 'the-secret-of-the-guard',
+      redirect_uris: [],
+      response_types: [],
+      grant_types: [],
+    },
+  ],
+  scopes: ['openid', 'offline_access', 'orders:read', 'orders:write'],
+  features: {
+    devInteractions: { enabled: true },
+    deviceFlow: { enabled: true },
+    introspection: {
+      enabled: true,
+      allowedPolicy: (ctx, client) => client.clientId === 'guard',
+    },
+    revocation: { enabled: true },
+  },
+  ttl: { AccessToken: lifetime, AuthorizationCode: 60, DeviceCode: 600 },
+  cookies: { keys: ['a key of this test'] },
+});
+provider.on('server_error', (ctx, error) => console.error(error));
+provider.listen(port, '127.0.0.1', () => console.error(`listening at ${issuer}`));
