@@ -10,20 +10,19 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, cast
 from urllib.parse import urlsplit
 
-from aiohttp import http_parser, web
+from aiohttp import http_parser
 
 from gateway.admin.application import create_application
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
-from gateway.introspection.revocations import RevocationListener, publish
+from gateway.introspection.revocations import SOURCES, RevocationListener, publish
 from gateway.introspection.rfc7662 import HttpIntrospector
-from gateway.middleware.front import EndpointProtocol, FrontLimits, FrontServer
+from gateway.middleware.front import FrontLimits, FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.record import Recorder
@@ -31,33 +30,33 @@ from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspect
 from gateway.policy.tokenformat import new_token
 from gateway.proxy.forward import forward
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
-from gateway.settings import Address, GatewaySettings, compile_routes
+from gateway.serving import (
+    BACKLOG,
+    DRAIN_SECONDS,
+    Addresses,
+    StartFailure,
+    bind_all,
+    find_addresses,
+    serve,
+    take_real_port,
+)
+from gateway.settings import GatewaySettings, compile_routes
 from gateway.telemetry.access_log import AccessLog, LogEntry, never_blocking
 from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from gateway.authserver.server import EmbeddedServer
 
-DRAIN_SECONDS = 30.0
-_BACKLOG = 1024
-# Of the listeners that are not the guard's: nobody sends them much, nobody has reason to be slow.
-_ENDPOINT_LIMITS = FrontLimits(
-    headers=64, header_bytes=16 * 1024, head_seconds=10.0, idle_seconds=75.0, drain_seconds=30.0
-)
+__all__ = [
+    "Addresses",
+    "RunningGateway",
+    "StartFailure",
+    "make_state_dir",
+    "open_introspectors",
+    "run_gateway",
+]
+
 _STDOUT = 1
-
-
-class StartFailure(Exception):  # noqa: N818 - what became of the start
-    """The gateway cannot start; the text is one line that says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where the listeners really are, also when the configuration says port 0."""
-
-    guard: Address
-    admin: Address
-    authorization_server: Address | None
 
 
 def _ignore(*_: object) -> None:
@@ -113,14 +112,17 @@ def _open_embedded(
     options = embedded_options(settings)
     assert options is not None  # noqa: S101 - for the type checker: `name` is it
     make_state_dir(settings)
+    for result in ("succeeded", "failed", "throttled"):
+        metrics.sign_ins.start_at_zero(result)
     try:
         return EmbeddedServer(
             options,
             partial(publish, settings.state_dir, source="endpoint"),
             metrics.tokens_issued.count,
             log_request,
+            count_sign_in=metrics.sign_ins.count,
         )
-    except DatabaseUnavailable as error:
+    except (DatabaseUnavailable, ValueError) as error:
         raise StartFailure(f"database of authorization server {name!r}: {error}") from error
 
 
@@ -162,7 +164,7 @@ class RunningGateway:
     async def accept(self, sock: socket.socket) -> None:
         """Begin to accept clients."""
         loop = asyncio.get_running_loop()
-        self._sites.append(await loop.create_server(self._server, sock=sock, backlog=_BACKLOG))
+        self._sites.append(await loop.create_server(self._server, sock=sock, backlog=BACKLOG))
 
     async def drain(self) -> None:
         """Stop accepting, let the requests under way finish, close what remains."""
@@ -200,8 +202,9 @@ async def run_gateway(
             settings.access_log,
         )
         stack.callback(access_log.flush)
-        sockets = _bind_all(settings, stack)
-        addresses = _addresses(sockets)
+        sockets = bind_all(settings, stack)
+        addresses = find_addresses(sockets)
+        settings = take_real_port(settings, addresses)
         introspectors = await stack.enter_async_context(
             open_introspectors(settings, metrics, partial(_log_endpoint, access_log))
         )
@@ -209,7 +212,7 @@ async def run_gateway(
         await stack.enter_async_context(_listen_for_revocations(settings, cache, metrics))
         upstreams = _open_upstreams(settings, stack)
         _add_gauges(metrics, cache, upstreams)
-        resource = ProtectedResource(table, _public_url(settings, addresses))
+        resource = ProtectedResource(table, settings.public_url)
         guard = Guard(
             table=table,
             introspectors={
@@ -239,9 +242,9 @@ async def run_gateway(
         embedded = _find_embedded(settings, introspectors)
         gateway = RunningGateway(addresses, metrics, front, recorder, embedded)
         admin = create_application(metrics, gateway.why_not_ready, settings.admin_listen.host)
-        await _serve(admin, sockets["admin"], stack)
+        await serve(admin, sockets["admin"], stack)
         if embedded is not None:
-            await _serve(embedded.application(), sockets["authorization_server"], stack)
+            await serve(embedded.application(), sockets["authorization_server"], stack)
         await gateway.accept(sockets["guard"])
         stack.push_async_callback(gateway.drain)
         yield gateway
@@ -278,42 +281,6 @@ def _log_format(settings: GatewaySettings, descriptor: int) -> Literal["json", "
     return "text" if os.isatty(descriptor) else "json"
 
 
-def _bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, socket.socket]:
-    wanted = {"guard": settings.listen, "admin": settings.admin_listen}
-    for server in settings.authorization_servers.values():
-        if server.embedded is not None:
-            wanted["authorization_server"] = server.embedded.listen
-    sockets = {}
-    for what, address in wanted.items():
-        try:
-            sock = socket.create_server(
-                (address.host, address.port),
-                family=socket.AF_INET6 if ":" in address.host else socket.AF_INET,
-                backlog=_BACKLOG,
-            )
-        except OSError as error:
-            raise StartFailure(
-                f"cannot listen on {address}: {error.strerror or error}; "
-                f"change {_KEYS[what]}, or end what listens there"
-            ) from error
-        stack.callback(sock.close)
-        sockets[what] = sock
-    return sockets
-
-
-# Which key says where each listens.
-_KEYS = {
-    "guard": "listen",
-    "admin": "admin_listen",
-    "authorization_server": "authorization_servers.*.embedded.listen",
-}
-
-
-def _addresses(sockets: Mapping[str, socket.socket]) -> Addresses:
-    found = {what: Address(*sock.getsockname()[:2]) for what, sock in sockets.items()}
-    return Addresses(found["guard"], found["admin"], found.get("authorization_server"))
-
-
 def _log_endpoint(
     access_log: AccessLog, peer: str, method: str, path: str, status: int, seconds: float
 ) -> None:
@@ -340,7 +307,7 @@ def _log_endpoint(
 async def _listen_for_revocations(
     settings: GatewaySettings, cache: IntrospectionCache, metrics: Metrics
 ) -> AsyncIterator[None]:
-    for source in ("endpoint", "command"):
+    for source in SOURCES:
         metrics.revocations.start_at_zero(source)
     listener = RevocationListener(settings.state_dir, cache, metrics.revocations.count)
     try:
@@ -360,13 +327,6 @@ def _find_embedded(
         if server.embedded is not None:
             return cast("EmbeddedServer", introspectors[name])
     return None
-
-
-def _public_url(settings: GatewaySettings, addresses: Addresses) -> str:
-    """Give the public origin; one that was derived from port 0 gets the port that it became."""
-    if settings.listen.port == 0 and settings.public_url.endswith(":0"):
-        return f"{settings.public_url.removesuffix(':0')}:{addresses.guard.port}"
-    return settings.public_url
 
 
 def _open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, Upstream]:
@@ -409,18 +369,3 @@ def _add_gauges(
             for state, count in one.count_connections()
         ],
     )
-
-
-async def _serve(application: web.Application, sock: socket.socket, stack: AsyncExitStack) -> None:
-    runner = web.AppRunner(
-        application, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    server = runner.server
-    assert server is not None  # noqa: S101 - for the type checker: it has been set up
-    loop = asyncio.get_running_loop()
-    site = await loop.create_server(
-        lambda: EndpointProtocol(server, _ENDPOINT_LIMITS, loop=loop), sock=sock, backlog=_BACKLOG
-    )
-    stack.callback(site.close)

@@ -95,6 +95,11 @@ class Metrics:
         self.tokens_issued = Counter(
             "gateway_tokens_issued_total", "Access tokens issued", ("grant_type",)
         )
+        self.sign_ins = Counter(
+            "gateway_sign_ins_total",
+            "Tries of people to sign in, by what became of them",
+            ("result",),
+        )
         self._settlers: list[Callable[[], None]] = []
         self._registry = CollectorRegistry(auto_describe=False)
         for family in vars(self).copy().values():

@@ -22,6 +22,7 @@ CONTRACT = {
     "gateway_introspection_duration_seconds": ("histogram", {"authorization_server"}),
     "gateway_introspection_cache_lookups_total": ("counter", {"result"}),
     "gateway_revocations_total": ("counter", {"source"}),
+    "gateway_sign_ins_total": ("counter", {"result"}),
     "gateway_upstream_requests_total": ("counter", {"upstream", "server", "result"}),
     "gateway_upstream_duration_seconds": ("histogram", {"upstream"}),
     "gateway_tokens_issued_total": ("counter", {"grant_type"}),
