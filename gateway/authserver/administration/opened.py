@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from gateway.authserver.database import Database
-from gateway.authserver.migration import prepare
+from gateway.authserver.migration import migrate
 from gateway.authserver.options import AuthorizationServerOptions
 
 
@@ -17,9 +17,8 @@ class AdministrationError(Exception):
 class Opened:
     """An open database of the embedded server.
 
-    A file is created or migrated where needed; `migration` says what was done. A PostgreSQL server
-    must have the schema of this version: others use it, and nobody changes it in passing. Use it as
-    a context manager, or close it.
+    It is created or migrated where needed, in a file and in PostgreSQL alike; `migration` says what
+    was done. Use it as a context manager, or close it.
 
     Args:
         options: which server.
@@ -33,7 +32,7 @@ class Opened:
     def __init__(
         self, options: AuthorizationServerOptions, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.migration = prepare(options.database_url)
+        self.migration = migrate(options.database_url)
         self._options = options
         self._clock = clock
         self._database = Database(options.database_url, connections=1)
