@@ -26,7 +26,7 @@ from benchmarks.processes import StartFailed, cpu_seconds, free_ports, running
 from benchmarks.run import QUIET, MeasurementFailed, machine
 from benchmarks.stage import ANSWER, GATEWAY, OTHER_CORE, PEERS, PROXY_CORE
 from tests.parts.get import PartMissing, locate
-from tests.parts.postgresql import running_postgresql
+from tests.parts.postgresql import PostgresServer
 
 RESULT = Path(__file__).parent / "results" / "authserver.json"
 CONNECTIONS = 16
@@ -123,7 +123,9 @@ def run_gateway_command(configuration: Path, *words: str, text: str = "") -> dic
 
 
 @contextmanager
-def start_server(database: str, url: str, folder: Path, backend: int) -> Iterator[Server]:
+def start_server(
+    database: str, url: str, folder: Path, backend: int, database_pid: int | None
+) -> Iterator[Server]:
     """Runs a gateway with that database until the block ends."""
     folder.mkdir()
     guard, admin, issuer = free_ports(3)
@@ -170,7 +172,7 @@ def start_server(database: str, url: str, folder: Path, backend: int) -> Iterato
             configuration,
             f"sqlite:///{path}" if database == "SQLite" else url,
             process.pid,
-            None,
+            database_pid,
             guard,
             issuer,
             credentials,
@@ -285,14 +287,19 @@ def measure_all(folder: Path, rounds: int, seconds: int) -> list[Row]:
         (folder / "backend" / "nginx.conf").write_text(text, encoding="utf-8")
         command = [locate("nginx"), "-p", folder, "-c", folder / "backend" / "nginx.conf"]
         stack.enter_context(running(command, OTHER_CORE, folder / "backend" / "output", [backend]))
-        postgresql = stack.enter_context(running_postgresql(folder / "postgresql", durable=True))
+        postgresql = stack.enter_context(PostgresServer(is_durable=True))
+        os.sched_setaffinity(postgresql.pid, {OTHER_CORE})  # and all that it starts from now on
         servers = [
             stack.enter_context(
-                start_server("SQLite", "sqlite:///gateway.db", folder / "sqlite", backend)
+                start_server("SQLite", "sqlite:///gateway.db", folder / "sqlite", backend, None)
             ),
             stack.enter_context(
                 start_server(
-                    "PostgreSQL", postgresql.create_database(), folder / "postgres", backend
+                    "PostgreSQL",
+                    postgresql.url(postgresql.create_database()),
+                    folder / "postgres",
+                    backend,
+                    postgresql.pid,
                 )
             ),
         ]

@@ -3,8 +3,8 @@
     with PostgresServer() as server:
         url = server.create_database()
 
-It shares nothing with a server that the machine may have. It syncs nothing to the disk: what it
-holds is gone when it stops.
+It shares nothing with a server that the machine may have. It syncs nothing to the disk unless it is
+made durable: what it holds is gone when it stops.
 """
 
 import os
@@ -44,7 +44,9 @@ _PATIENCE = 60.0  # seconds for a start on a busy machine
 class PostgresServer:
     """One server; starts as a context manager, and is gone without a trace afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_durable: bool = False) -> None:
+        # A durable one, for measurements, keeps PostgreSQL's own defaults.
+        self._settings = {} if is_durable else _SETTINGS
         self._programs = locate("postgres").parent
         # The server refuses root, and any other user could not enter root's temporary folders.
         self._owner = _unprivileged_owner()
@@ -69,6 +71,12 @@ class PostgresServer:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def pid(self) -> int:
+        """Gives the process that all others of the server come from."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -165,7 +173,7 @@ class PostgresServer:
         )
         assert done.returncode == 0, done.stderr
         settings = {
-            **_SETTINGS,
+            **self._settings,
             "port": str(self.port),
             "listen_addresses": "'127.0.0.1'",
             "unix_socket_directories": f"'{self.folder}'",
