@@ -41,7 +41,7 @@ def test_a_scope_has_one_description_or_one_for_each_language(
 @pytest.mark.parametrize(
     ("value", "finding"),
     [
-        ("{fr: Voir}", '["orders:read"].fr: there are no pages in "fr"; write en or ko'),
+        ("{fr: Voir}", 'scopes.orders:read.fr: there are no pages in "fr"; write en or ko'),
         ("{KO: 보기}", 'there are no pages in "KO"; did you mean "ko"?'),
         ("{}", "the mapping is empty; write a description, or one for each language"),
         ("{en: }", "en: the key has no value; write a description, such as See your orders, or"),
