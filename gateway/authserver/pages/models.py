@@ -5,11 +5,15 @@ form can mean more than one thing; what else it sends is told at each page. Name
 people are shown as they come: escaped, wrapped, and isolated from the direction of the text around.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from gateway.authserver.options import Opening, Words
+
+_LOOPBACK: Final = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?", re.ASCII)
 
 
 class SignInProblem(Enum):
@@ -86,8 +90,7 @@ class ConsentPage:
     @property
     def is_redirect_local(self) -> bool:
         """Say whether the answer stays on the person's own machine (RFC 8252, section 7.3)."""
-        host = self.redirect_host.rpartition(":")[0] or self.redirect_host
-        return host in ("127.0.0.1", "[::1]", "localhost")
+        return _LOOPBACK.fullmatch(self.redirect_host) is not None
 
 
 @dataclass(frozen=True, slots=True)
