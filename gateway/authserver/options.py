@@ -1,6 +1,6 @@
 """What the embedded authorization server is told: plain values and callbacks."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.policy.host import routed_origins
@@ -52,12 +52,6 @@ class Opening:
     address: str
     scopes: frozenset[str]
     any_scope: frozenset[str]
-
-    def is_opened_by(self, scopes: Collection[str]) -> bool:
-        """Say whether a token with these scopes has all that the route asks of scopes."""
-        return self.scopes.issubset(scopes) and (
-            not self.any_scope or not self.any_scope.isdisjoint(scopes)
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from typing import Final
 
 from gateway.authserver.options import Opening, Words
 
-_LOOPBACK: Final = re.compile(r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?", re.ASCII)
+_ON_THIS_DEVICE: Final = re.compile(
+    r"(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?|[^:]+:", re.ASCII
+)
 
 
 class SignInProblem(Enum):
@@ -75,8 +77,9 @@ class SignInPage:
 class ConsentPage:
     """Sends `action=allow`, `action=deny` or `action=switch-account`, and `csrf`.
 
-    `redirect_host` is the host that the answer goes to (with its port, if it has one); `openings`
-    are the gateway's routes that the scopes open.
+    `redirect_host` is the host that the answer goes to, with its port if it has one, or the scheme
+    of a program on the person's device, with its colon (RFC 8252, section 7.1); `openings` are the
+    gateway's routes that the scopes open.
     """
 
     form_action: str
@@ -89,8 +92,8 @@ class ConsentPage:
 
     @property
     def is_redirect_local(self) -> bool:
-        """Say whether the answer stays on the person's own machine (RFC 8252, section 7.3)."""
-        return _LOOPBACK.fullmatch(self.redirect_host) is not None
+        """Say whether the answer stays on the person's own device (RFC 8252, section 7)."""
+        return _ON_THIS_DEVICE.fullmatch(self.redirect_host) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from gateway.settings.people import LANGUAGES as LANGUAGES_OF_SETTINGS
         ("*;q=0.9,ko;q=0.5", "en"),
         ("*;q=0.1,ko;q=0.5", "ko"),
         ("ko-KR;q=0.2,ko;q=0.9,en;q=0.5", "ko"),
+        ("ko;q=0.9,ko-KR;q=0.2,en;q=0.5", "ko"),
         (" ko ; q=1 , en ; q=0.9", "ko"),
         ("\tko\t;\tQ=1.000", "ko"),
         ("ko;q=2,en;q=0.1", "en"),

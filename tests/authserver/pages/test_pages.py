@@ -347,6 +347,7 @@ def test_a_long_list_of_addresses_is_folded_away(show: Callable[..., Document]) 
         ("[::1]", True),
         ("[::1]:5000", True),
         ("localhost:80", True),
+        ("com.example.app:", True),
         ("desk.example.com", False),
         ("desk.example.com:8443", False),
         ("127.0.0.1.example.com", False),
