@@ -112,7 +112,7 @@ async def ask(
 
 
 async def redeem(
-    endpoints: Endpoints, client: "NewSecret", code: str, **changes: str | None
+    endpoints: Endpoints, client: "NewSecret", code: str, /, **changes: str | None
 ) -> Answer:
     """Redeems a code; a change of None leaves a parameter out."""
     form: dict[str, str | None] = {

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import logging
-import random
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -12,17 +11,15 @@ from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from gateway.authserver import database as database_module
 from gateway.authserver import endpoints as endpoints_module
+from gateway.authserver import sqlite
 from gateway.authserver.administration import Administration, NewSecret
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.authserver.server import EmbeddedServer
-from tests.authserver.conftest import ISSUER, Endpoints, Surroundings
+from tests.authserver.conftest import ISSUER, Endpoints, Surroundings, sqlite_only
 
-PATHS = ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"]
+PATHS = ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/device_authorization"]
 FORM = {"grant_type": "client_credentials", "token": "x"}
 
 
@@ -30,23 +27,34 @@ async def test_the_metadata_lists_exactly_what_works(endpoints: Endpoints) -> No
     """RFC 8414."""
     answer = await endpoints.post("/.well-known/oauth-authorization-server", method="GET")
 
-    methods = ["client_secret_basic", "client_secret_post"]
+    confidential = ["client_secret_basic", "client_secret_post"]
     assert answer.status == 200
     assert answer.headers["Content-Type"].startswith("application/json")
     assert answer.json == {
         "issuer": ISSUER,
+        "authorization_endpoint": f"{ISSUER}/oauth2/authorize",
+        "authorization_response_iss_parameter_supported": True,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
         "token_endpoint": f"{ISSUER}/oauth2/token",
-        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_methods_supported": [*confidential, "none"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ],
+        "device_authorization_endpoint": f"{ISSUER}/oauth2/device_authorization",
         "introspection_endpoint": f"{ISSUER}/oauth2/introspect",
-        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": confidential,
         "revocation_endpoint": f"{ISSUER}/oauth2/revoke",
-        "revocation_endpoint_auth_methods_supported": methods,
-        "grant_types_supported": ["client_credentials"],
-        "response_types_supported": [],
+        "revocation_endpoint_auth_methods_supported": [*confidential, "none"],
+        "ui_locales_supported": ["en", "ko"],
         "scopes_supported": ["orders:read", "orders:write"],
     }
     for name, url in answer.json.items():
-        if name.endswith("_endpoint"):
+        if name.endswith("_endpoint") and name != "authorization_endpoint":
             path = str(url).removeprefix(ISSUER)
             assert (await endpoints.post(path, FORM)).status == 401
 
@@ -54,9 +62,7 @@ async def test_the_metadata_lists_exactly_what_works(endpoints: Endpoints) -> No
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
-        "/oauth2/authorize",
-        "/oauth2/device_authorization",
+        "/oauth2/register",
         "/oauth2/token/",
         "/oauth2//token",
         "/OAUTH2/token",
@@ -74,11 +80,12 @@ async def test_what_does_not_work_yet_is_not_there(
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PROPFIND"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PROPFIND"])
 async def test_another_method_is_refused(endpoints: Endpoints, path: str, method: str) -> None:
     answer = await endpoints.post(path, method=method)
     assert (answer.status, answer.json["error"]) == (405, "invalid_request")
-    assert answer.headers["Allow"] == "POST"
+    is_for_scripts = path != "/oauth2/introspect"
+    assert answer.headers["Allow"] == ("OPTIONS, POST" if is_for_scripts else "POST")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -92,6 +99,7 @@ async def test_another_method_is_refused(endpoints: Endpoints, path: str, method
         (gzip.compress(b"a=1"), {"Content-Encoding": "gzip"}, 415),
         (b"a=1&a=1", {}, 400),
         (b"token=1&token=1", {}, 400),
+        (b"resource=https://a.example&resource=https://a.example", {}, 400),
         (b"a=%00", {}, 400),
         (b"a=\x00", {}, 400),
         (b"a=%ff", {}, 400),
@@ -149,57 +157,6 @@ async def test_a_body_that_does_not_arrive_is_given_up(
     writer.write(head)
     assert await asyncio.wait_for(reader.readline(), 10) == b"HTTP/1.1 408 Request Timeout\r\n"
     writer.close()
-
-
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    path=st.sampled_from(PATHS),
-    form=st.dictionaries(
-        st.sampled_from(
-            ["grant_type", "scope", "client_id", "client_secret", "token", "token_type_hint", "ä"]
-        ),
-        st.one_of(
-            st.sampled_from(
-                ["client_credentials", "shop", "orders:read", '"', "\\", "\0", "\ud800"]
-            ),
-            st.text(max_size=20),
-        ),
-    ),
-    authorization=st.one_of(
-        st.none(), st.binary(max_size=30), st.binary(max_size=30).map(lambda tail: b"Basic " + tail)
-    ),
-)
-async def test_no_parameter_and_no_header_makes_an_endpoint_fail(
-    endpoints: Endpoints,
-    shop: NewSecret,
-    path: str,
-    form: dict[str, str],
-    authorization: bytes | None,
-) -> None:
-    body = "&".join(f"{name}={value}" for name, value in form.items())
-    encoded = body.encode("utf-8", "surrogatepass")
-    head = f"POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n".encode()
-    head += b"Content-Type: application/x-www-form-urlencoded\r\n"
-    if authorization is not None:
-        head += b"Authorization: " + authorization + b"\r\n"
-    head += b"Content-Length: %d\r\n\r\n" % len(encoded)
-
-    answer = await asyncio.wait_for(_speak(endpoints, head + encoded), 10)
-
-    status = int(answer.split(b" ", 2)[1])
-    assert status in (200, 400, 401, 403)
-    assert b"Traceback" not in answer
-
-
-@pytest.mark.parametrize("path", PATHS)
-async def test_basic_credentials_of_random_bytes_are_only_wrong(
-    endpoints: Endpoints, path: str
-) -> None:
-    generator = random.Random(7)
-    for length in range(60):
-        pair = generator.randbytes(length).decode("latin-1")
-        answer = await endpoints.post(path, FORM, basic=(pair, "x"))
-        assert answer.status == 401
 
 
 async def test_an_issuer_on_plain_http_works_on_loopback_whatever_the_host_header_says(
@@ -276,6 +233,7 @@ async def test_no_log_line_carries_a_token_or_a_secret(
     assert "gw_" not in caplog.text
 
 
+@sqlite_only("the file can be taken away")
 async def test_a_database_that_has_gone_is_an_outage_on_every_endpoint(
     endpoints: Endpoints,
     shop: NewSecret,
@@ -297,6 +255,7 @@ async def test_a_database_that_has_gone_is_an_outage_on_every_endpoint(
     assert surroundings.published == []
 
 
+@sqlite_only("there is one lock for all")
 async def test_a_lock_that_is_never_given_back_is_an_outage_for_writers_only(
     endpoints: Endpoints,
     administration: Administration,
@@ -306,7 +265,7 @@ async def test_a_lock_that_is_never_given_back_is_an_outage_for_writers_only(
     database_file: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(database_module.connect, "__defaults__", (0.05,))
+    monkeypatch.setattr(sqlite.connect, "__defaults__", (0.05,))
     token = administration.issue_token("shop").token
     with closing(sqlite3.connect(database_file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -37,6 +37,20 @@ def test_a_parameter_that_comes_twice_is_refused(body: bytes) -> None:
     assert _refusal(parse_form, body) is Problem.REPEATED_PARAMETER
 
 
+def test_only_resources_may_be_several() -> None:
+    """RFC 8707, section 2."""
+    form = parse_form(b"a=1&resource=x&resource=y&resource=")
+    assert form == {"a": "1"}
+    assert form.resources == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    "body", [b"resource=x&resource=x", b"resource=x&resource=%78", b"resource=&resource="]
+)
+def test_the_same_resource_twice_is_refused(body: bytes) -> None:
+    assert _refusal(parse_form, body) is Problem.REPEATED_PARAMETER
+
+
 @pytest.mark.parametrize(
     "body", [b"a=%00", b"a%00=1", b"a=%0d%0a", b"a=\x00", b"a=%7f", b"a=%c2%85"]
 )
@@ -56,6 +70,7 @@ def test_no_body_makes_the_reader_fail_otherwise(body: bytes) -> None:
     except RequestRefused:
         return
     assert all(form.values())
+    assert all(form.resources)
 
 
 def test_basic_credentials_are_form_encoded_inside() -> None:
@@ -78,9 +93,17 @@ def test_credentials_in_the_form_are_read() -> None:
     )
 
 
-@pytest.mark.parametrize("form", [{}, {"client_id": "a"}, {"client_secret": "b"}])
-def test_half_of_the_credentials_are_none(form: dict[str, str]) -> None:
+@pytest.mark.parametrize("form", [{}, {"client_secret": "b"}])
+def test_without_a_name_there_are_no_credentials(form: dict[str, str]) -> None:
     assert read_credentials([], form) is None
+
+
+def test_a_name_alone_is_how_a_public_client_says_who_it_is() -> None:
+    """RFC 6749, section 3.2.1."""
+    assert read_credentials([], {"client_id": "a"}) == Credentials("a", "", "none")
+    assert read_credentials([], parse_form(b"client_id=a&client_secret=")) == Credentials(
+        "a", "", "none"
+    )
 
 
 def test_two_ways_at_once_are_refused_even_when_they_agree() -> None:

@@ -1,11 +1,14 @@
 """POST /oauth2/introspect (RFC 7662)."""
 
+from collections.abc import Callable
+
 import pytest
 
-from gateway.authserver import conversation
+from gateway.authserver import token_endpoints
 from gateway.authserver.administration import Administration, NewSecret
 from gateway.policy.tokenformat import new_token
 from tests.authserver.conftest import ISSUER, Clock, Endpoints
+from tests.authserver.people_fixtures import Person, redeem
 
 
 async def test_an_active_token_is_described(
@@ -51,18 +54,32 @@ async def test_every_token_that_is_not_active_is_answered_byte_for_byte_alike(
     shop: NewSecret,
     api: NewSecret,
     clock: Clock,
+    desk: NewSecret,
+    alice: Person,
+    query: Callable[..., object],
 ) -> None:
     administration.add_client("gone", grant_types=["client_credentials"])
+    administration.add_client("off", grant_types=["client_credentials"])
     expired = administration.issue_token("shop", lifetime=1).token
     revoked = administration.issue_token("shop", lifetime=3600).token
     orphan = administration.issue_token("gone", lifetime=3600).token
+    disabled = administration.issue_token("off", lifetime=3600).token
     administration.revoke_token(revoked)
     administration.remove_client("gone")
+    administration.disable_client("off")
+    administration.enable_client("off")
+    family = (await redeem(endpoints, desk, alice.authorize("desk"))).json
+    query("UPDATE families SET revoked_at = 1")
+    living = (await redeem(endpoints, desk, alice.authorize("desk"))).json
     clock.now += 2
     dead = {
         "expired": expired,
         "revoked": revoked,
         "of a removed client": orphan,
+        "of a client that was disabled": disabled,
+        "of a revoked family": str(family["access_token"]),
+        "a refresh token": str(living["refresh_token"]),  # RFC 7662, section 4
+        "a code": alice.authorize("desk"),
         "unknown": new_token("at"),
         "of another server": "eyJhbGciOiJub25lIn0.e30.",
         "a client secret": shop.secret,
@@ -120,6 +137,6 @@ async def test_the_token_has_to_be_there(endpoints: Endpoints, api: NewSecret) -
 async def test_what_has_not_the_form_of_a_token_costs_no_look_up(
     endpoints: Endpoints, api: NewSecret, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(conversation, "find_token")
+    monkeypatch.delattr(token_endpoints, "find_token")
     answer = await endpoints.introspect(api, "eyJhbGciOiJub25lIn0.e30.")
     assert answer.json == {"active": False}

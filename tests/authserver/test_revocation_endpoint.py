@@ -12,7 +12,8 @@ from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive
 from gateway.policy.tokenformat import new_token, token_hash
-from tests.authserver.conftest import ISSUER, Clock, Endpoints, Surroundings
+from tests.authserver.conftest import ISSUER, Answer, Clock, Endpoints, Surroundings
+from tests.authserver.people_fixtures import Person, ask, redeem, refresh
 
 Query = Callable[..., list[tuple[Any, ...]]]
 
@@ -166,3 +167,98 @@ async def test_a_type_hint_changes_nothing_even_when_it_is_unknown(
 async def test_the_token_has_to_be_there(endpoints: Endpoints, shop: NewSecret) -> None:
     answer = await endpoints.post("/oauth2/revoke", {}, basic=shop)
     assert (answer.status, answer.json["error"]) == (400, "invalid_request")
+
+
+@pytest.fixture(params=["desk", "app"])
+def client(request: pytest.FixtureRequest) -> NewSecret:
+    """A confidential client, and a public one."""
+    return request.getfixturevalue(request.param)
+
+
+async def revoke(endpoints: Endpoints, client: NewSecret, token: object, **form: str) -> Answer:
+    return await ask(endpoints, client, "/oauth2/revoke", token=str(token), **form)
+
+
+@pytest.mark.parametrize("hint", [{}, {"token_type_hint": "access_token"}])
+async def test_a_refresh_token_takes_its_family_with_it(
+    endpoints: Endpoints,
+    client: NewSecret,
+    alice: Person,
+    surroundings: Surroundings,
+    server: EmbeddedServer,
+    hint: dict[str, str],
+) -> None:
+    """RFC 7009, section 2.1."""
+    first = await redeem(endpoints, client, alice.authorize(client.client.id))
+    second = await refresh(endpoints, client, first.json["refresh_token"])
+
+    answer = await revoke(endpoints, client, second.json["refresh_token"], **hint)
+
+    assert (answer.status, answer.json) == (200, {})
+    what = f"{alice.user.id} {client.client.id}"
+    assert surroundings.published == [Revocation(ISSUER, "grant", what)]
+    for given in (first, second):
+        said = await server.introspect(str(given.json["access_token"]))
+        assert said == Inactive(Reason.REVOKED_TOKEN)
+    assert (await refresh(endpoints, client, second.json["refresh_token"])).status == 400
+
+
+async def test_a_used_refresh_token_takes_its_family_with_it_too(
+    endpoints: Endpoints, desk: NewSecret, alice: Person, clock: Clock
+) -> None:
+    first = await redeem(endpoints, desk, alice.authorize("desk"))
+    second = await refresh(endpoints, desk, first.json["refresh_token"])
+    clock.now += 3600
+    assert (await revoke(endpoints, desk, first.json["refresh_token"])).status == 200
+    assert (await refresh(endpoints, desk, second.json["refresh_token"])).status == 400
+
+
+async def test_an_access_token_goes_alone(
+    endpoints: Endpoints,
+    client: NewSecret,
+    alice: Person,
+    surroundings: Surroundings,
+    server: EmbeddedServer,
+) -> None:
+    first = await redeem(endpoints, client, alice.authorize(client.client.id))
+    token = str(first.json["access_token"])
+
+    assert (await revoke(endpoints, client, token)).status == 200
+
+    assert surroundings.published == [Revocation(ISSUER, "token", token_hash(token).hex())]
+    assert await server.introspect(token) == Inactive(Reason.REVOKED_TOKEN)
+    assert (await refresh(endpoints, client, first.json["refresh_token"])).status == 200
+
+
+async def test_nobody_takes_back_the_family_of_another(
+    endpoints: Endpoints, desk: NewSecret, app: NewSecret, alice: Person, surroundings: Surroundings
+) -> None:
+    first = await redeem(endpoints, desk, alice.authorize("desk"))
+    for name in ("access_token", "refresh_token"):
+        answer = await revoke(endpoints, app, first.json[name])
+        assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
+    assert surroundings.published == []
+    assert (await refresh(endpoints, desk, first.json["refresh_token"])).status == 200
+
+
+async def test_a_family_that_not_every_worker_has_heard_of_is_an_outage_and_revoked(
+    endpoints: Endpoints, desk: NewSecret, alice: Person, surroundings: Surroundings
+) -> None:
+    first = await redeem(endpoints, desk, alice.authorize("desk"))
+
+    def fail(_: Revocation) -> None:
+        raise RevocationNotAcknowledged((4711,))
+
+    surroundings.on_publish = fail
+    assert (await revoke(endpoints, desk, first.json["refresh_token"])).status == 503
+    surroundings.on_publish = None
+    assert (await refresh(endpoints, desk, first.json["refresh_token"])).status == 400
+    assert (await revoke(endpoints, desk, first.json["refresh_token"])).status == 200
+    assert len(surroundings.published) == 2
+
+
+async def test_an_unknown_refresh_token_is_gone_already(
+    endpoints: Endpoints, desk: NewSecret, surroundings: Surroundings
+) -> None:
+    assert (await revoke(endpoints, desk, new_token("rt"))).status == 200
+    assert surroundings.published == []

@@ -17,7 +17,7 @@ from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspect
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token
 from gateway.policy.tokenformat import new_token
-from tests.authserver.conftest import ISSUER, Clock, Endpoints, Surroundings
+from tests.authserver.conftest import ISSUER, Clock, Endpoints, Surroundings, sqlite_only
 
 ROOT = Path(__file__).parents[2]
 
@@ -142,6 +142,7 @@ async def test_what_has_not_the_form_of_a_token_costs_no_look_up(
     assert await server.introspect(token) == Inactive(Reason.INACTIVE_TOKEN)
 
 
+@sqlite_only("the file can be taken away")
 async def test_a_database_that_has_gone_is_an_outage_and_never_an_inactive_token(
     server: EmbeddedServer, administration: Administration, shop: NewSecret, database_file: Path
 ) -> None:
