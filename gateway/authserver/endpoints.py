@@ -52,6 +52,8 @@ _HEADERS = {
     "Server": "gateway",
 }
 
+_FOR_PROGRAMS = frozenset({*cors.METHODS, INTROSPECTION_PATH})
+
 _logger = logging.getLogger(__name__)
 
 _Converse = Callable[[Conversation, Snapshot], Answer]
@@ -116,14 +118,10 @@ class Endpoints:
         except web.HTTPRequestEntityTooLarge:
             response = self._refuse(Problem.BODY_TOO_LARGE)
         except web.HTTPMethodNotAllowed as error:
-            response = self._browser.refuse(request, Problem.METHOD_NOT_ALLOWED) or self._refuse(
-                Problem.METHOD_NOT_ALLOWED
-            )
+            response = self._refuse_way(request, Problem.METHOD_NOT_ALLOWED)
             response.headers["Allow"] = ", ".join(sorted(error.allowed_methods))
         except web.HTTPNotFound:
-            response = self._browser.refuse(request, Problem.NOT_FOUND) or self._refuse(
-                Problem.NOT_FOUND
-            )
+            response = self._refuse_way(request, Problem.NOT_FOUND)
         except DatabaseUnavailable as error:
             # An outage is no fault of the program: one line, and no traceback.
             _logger.error("database unavailable: %s", error)
@@ -216,6 +214,13 @@ class Endpoints:
     def _read_origins(self) -> Collection[str]:
         with self._database.transaction() as connection:
             return find_origins(connection)
+
+    def _refuse_way(self, request: web.Request, problem: Problem) -> web.Response:
+        """Refuse a path or method that does not exist: with a page where a person looks on."""
+        page = None
+        if request.path not in _FOR_PROGRAMS:
+            page = self._browser.refuse(request, problem)
+        return page or self._refuse(problem)
 
     def _refuse(self, problem: Problem) -> web.Response:
         response = _describe_problem(problem)

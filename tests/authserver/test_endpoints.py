@@ -5,6 +5,7 @@ import gzip
 import json
 import logging
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,14 @@ from gateway.authserver.administration import Administration, NewSecret
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.authserver.server import EmbeddedServer
 from tests.authserver.conftest import ISSUER, Endpoints, Surroundings, sqlite_only
+from tests.authserver.people_fixtures import (
+    DEVICE_GRANT,
+    VERIFIER,
+    Person,
+    ask,
+    redeem,
+    refresh,
+)
 
 PATHS = ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/device_authorization"]
 FORM = {"grant_type": "client_credentials", "token": "x"}
@@ -201,22 +210,26 @@ async def test_the_operator_sees_the_requests_and_never_their_parameters(
 
 @pytest.fixture
 def unsilenced() -> None:
-    """Authlib's loggers as they are in a process that has just started."""
+    """The libraries' loggers as they are in a process that has just started."""
     for name in logging.root.manager.loggerDict:
-        if name.startswith("authlib"):
+        if name.startswith(("authlib", "sqlalchemy")):
             logging.getLogger(name).filters.clear()
 
 
-async def test_no_log_line_carries_a_token_or_a_secret(
+async def test_no_log_line_carries_a_secret_or_what_it_rests_as(  # noqa: PLR0917 - all who take part
     unsilenced: None,
     endpoints: Endpoints,
     server: EmbeddedServer,
     administration: Administration,
     shop: NewSecret,
     api: NewSecret,
+    desk: NewSecret,
+    app: NewSecret,
+    alice: Person,
     caplog: pytest.LogCaptureFixture,
+    query: Callable[..., list[tuple[object, ...]]],
 ) -> None:
-    """With every logger turned up, Authlib's own and those below it included."""
+    """With every logger turned up, the libraries' own and those below them included."""
     for name in ("", *logging.root.manager.loggerDict):
         caplog.set_level(logging.DEBUG, logger=name or None)
 
@@ -226,11 +239,33 @@ async def test_no_log_line_carries_a_token_or_a_secret(
     await endpoints.revoke(shop, token)
     await endpoints.issue(client_id="shop", client_secret=shop.secret, scope="none")
     administration.revoke_token(administration.issue_token("shop").token)
+    code = alice.authorize("desk")
+    first = (await redeem(endpoints, desk, code)).json["refresh_token"]
+    second = (await refresh(endpoints, desk, first)).json["refresh_token"]
+    await refresh(endpoints, desk, first)
+    await refresh(endpoints, desk, second)
+    await redeem(endpoints, desk, code)
+    begun = (await ask(endpoints, app, "/oauth2/device_authorization")).json
+    device = {"grant_type": DEVICE_GRANT, "device_code": str(begun["device_code"])}
+    await ask(endpoints, app, **device)
+    alice.approve(str(begun["user_code"]))
+    polled = (await ask(endpoints, app, **device)).json
+    await ask(endpoints, app, "/oauth2/revoke", token=str(polled["refresh_token"]))
 
-    assert token not in caplog.text
-    assert shop.secret not in caplog.text
-    assert api.secret not in caplog.text
     assert "gw_" not in caplog.text
+    assert str(begun["user_code"]) not in caplog.text
+    assert VERIFIER not in caplog.text
+    for table in ("access_tokens", "refresh_tokens", "authorization_codes", "device_codes"):
+        for (hashed,) in query(f"SELECT hash FROM {table}"):
+            for text in (repr(hashed), repr(memoryview(hashed).tobytes())):
+                assert text not in caplog.text
+    assert "no password" not in caplog.text
+
+
+async def test_a_path_for_programs_never_answers_with_a_page(endpoints: Endpoints) -> None:
+    for path in PATHS:
+        answer = await endpoints.post(path, method="GET", headers={"Accept": "text/html"})
+        assert (answer.status, answer.json["error"]) == (405, "invalid_request")
 
 
 @sqlite_only("the file can be taken away")
