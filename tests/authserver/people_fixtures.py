@@ -2,9 +2,14 @@
 
 import base64
 import hashlib
+import itertools
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import pytest
+
+from gateway.authserver import grant_types
 from gateway.authserver.clients import find_client
 from gateway.authserver.database import Database
 from gateway.authserver.devices import approve_device, deny_device, find_device_request
@@ -100,6 +105,23 @@ class Person:
             request = find_device_request(connection, user_code, self.now)
             assert request is not None
             return deny_device(connection, request, self.now)
+
+
+def read_all_before_any_claims(
+    monkeypatch: pytest.MonkeyPatch, finder: str, *, requests: int = 8
+) -> None:
+    """Holds so many requests, as many as run at once, until each has looked up what it is about."""
+    find = getattr(grant_types, finder)
+    barrier = threading.Barrier(requests)
+    calls = itertools.count()
+
+    def find_and_wait(*arguments: object) -> object:
+        found = find(*arguments)
+        if next(calls) < requests:
+            barrier.wait(10)
+        return found
+
+    monkeypatch.setattr(grant_types, finder, find_and_wait)
 
 
 async def ask(

@@ -16,7 +16,13 @@ from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token
 from gateway.policy.tokenformat import has_valid_checksum, new_token
 from tests.authserver.conftest import ISSUER, Answer, Clock, Endpoints, Surroundings
-from tests.authserver.people_fixtures import DEVICE_GRANT, Person, ask, refresh
+from tests.authserver.people_fixtures import (
+    DEVICE_GRANT,
+    Person,
+    ask,
+    read_all_before_any_claims,
+    refresh,
+)
 
 Query = Callable[..., list[tuple[Any, ...]]]
 PATH = "/oauth2/device_authorization"
@@ -220,6 +226,7 @@ async def test_a_user_code_that_is_taken_is_drawn_again(
 async def test_the_code_of_another_client_is_neither_used_nor_slowed_down(
     endpoints: Endpoints, app: NewSecret, desk: NewSecret, alice: Person, query: Query
 ) -> None:
+    query("UPDATE clients SET epoch = 1")  # so that nothing but the name tells them apart
     begun = await begin(endpoints, app)
     for _ in range(2):
         answer = await poll(endpoints, desk, begun)
@@ -237,11 +244,13 @@ async def test_of_twenty_polls_at_once_one_succeeds_and_then_nothing_of_it_is_le
     server: EmbeddedServer,
     surroundings: Surroundings,
     query: Query,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """To use a device code again is reuse as well: two parties hold it."""
     begun = await begin(endpoints, app)
     alice.approve(str(begun.json["user_code"]))
 
+    read_all_before_any_claims(monkeypatch, "find_device_code")
     answers = await asyncio.gather(*(poll(endpoints, app, begun) for _ in range(20)))
 
     assert sorted(answer.status for answer in answers) == [200] + [400] * 19
