@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from aiohttp import ClientSession, DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.authserver.clients import Client, insert_client, list_clients
@@ -21,12 +22,13 @@ from gateway.authserver.database import Database
 from gateway.authserver.migration import migrate
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.policy.interfaces import Revocation
-from tests.parts.get import PartMissing
 from tests.parts.postgresql import PostgresServer
 
 if TYPE_CHECKING:  # a test of one part does not wait for the others to load
     from gateway.authserver.administration import Administration, NewSecret
     from gateway.authserver.server import EmbeddedServer
+    from gateway.authserver.users import User
+    from tests.authserver.browser_fixtures import Browser
     from tests.authserver.people_fixtures import Person
 
 ISSUER = "http://127.0.0.1:8081"
@@ -93,6 +95,7 @@ class Surroundings:
 
     published: list[Revocation] = field(default_factory=list)
     issued: list[str] = field(default_factory=list)
+    sign_ins: list[str] = field(default_factory=list)
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     on_publish: Callable[[Revocation], object] | None = None
 
@@ -105,6 +108,9 @@ class Surroundings:
 
     def count_issued(self, grant_type: str) -> None:
         self.issued.append(grant_type)
+
+    def count_sign_in(self, result: str) -> None:
+        self.sign_ins.append(result)
 
     def log_request(self, peer: str, method: str, path: str, status: int, seconds: float) -> None:
         assert seconds >= 0
@@ -154,17 +160,6 @@ class Endpoints:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgresServer]:
-    """A PostgreSQL server of this session's own."""
-    try:
-        server = PostgresServer()
-    except PartMissing as missing:
-        pytest.fail(str(missing))
-    with server:
-        yield server
 
 
 @pytest.fixture(scope="session")
@@ -264,6 +259,7 @@ async def server(
         surroundings.publish,
         surroundings.count_issued,
         surroundings.log_request,
+        count_sign_in=surroundings.count_sign_in,
         clock=clock,
     )
     yield server
@@ -346,3 +342,23 @@ def query(database_url: str) -> Callable[..., list[tuple[object, ...]]]:
 def without_scopes(options: AuthorizationServerOptions) -> AuthorizationServerOptions:
     """The same server after the operator took all scopes out of the configuration."""
     return replace(options, scopes={})
+
+
+@pytest.fixture
+def anne(database: Database) -> "User":
+    """A person with a password."""
+    from tests.authserver.browser_fixtures import add_user
+
+    return add_user(database, "anne")
+
+
+@pytest.fixture
+async def browser(
+    endpoints: Endpoints, database: Database, clock: Clock
+) -> "AsyncIterator[Browser]":
+    """A browser in which nobody has signed in."""
+    from tests.authserver.browser_fixtures import Browser
+
+    base = str(endpoints.client.make_url("/")).rstrip("/")
+    async with ClientSession(cookie_jar=DummyCookieJar()) as session:
+        yield Browser(session, base, database, clock)
