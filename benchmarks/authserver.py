@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 from benchmarks.fill import fill
 from benchmarks.processes import StartFailed, cpu_seconds, free_ports, running
@@ -35,6 +36,7 @@ FEW, MANY = 1_000, 1_000_000
 # So many different tokens are asked about in turn. With a cache that remembers for a millisecond,
 # every guarded request is a cold one.
 ASKED = 1_000
+LEAST_COLD = 0.99  # of the guarded requests; the rest met an answer on its way
 PASSWORD = "correct horse battery staple"
 
 
@@ -48,8 +50,16 @@ class Server:
     pid: int
     database_pid: int | None
     guard: int
+    admin: int
     issuer: int
     credentials: Mapping[str, str]  # client -> the value of its Authorization header
+
+    def introspections(self) -> int:
+        """Gives how many tokens the guard has asked its server about."""
+        with urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        found = re.findall(r"^gateway_introspections_total\{.*\} (\d+)", text, re.MULTILINE)
+        return sum(map(int, found))
 
 
 @dataclass
@@ -69,8 +79,12 @@ class Row:
     def measure(self, seconds: int) -> None:
         """Adds one round."""
         used, database_used = self._used()
+        asked = self.server.introspections()
         result = drive(self, seconds)
+        asked = self.server.introspections() - asked
         later, database_later = self._used()
+        if self.port == self.server.guard and asked < LEAST_COLD * result["requests"]:
+            raise MeasurementFailed(f"{self.name}: {asked} introspections for {result}: not cold")
         self.micros.append((later - used) / result["requests"] * 1e6)
         self.database_micros.append((database_later - database_used) / result["requests"] * 1e6)
         self.rates.append(result["requests"] / result["seconds"])
@@ -174,6 +188,7 @@ def start_server(
             process.pid,
             database_pid,
             guard,
+            admin,
             issuer,
             credentials,
         )
