@@ -34,8 +34,14 @@ class HeldServer:
         return await self.answers[-1]
 
 
-def token(client_id: str | None = "app", expires_at: float | None = None) -> Token:
-    return Token(ISSUER, client_id, None, None, frozenset({"a"}), (), expires_at, {})
+def token(
+    client_id: str | None = "app",
+    expires_at: float | None = None,
+    *,
+    subject: str | None = None,
+    issuer: str = ISSUER,
+) -> Token:
+    return Token(issuer, client_id, subject, None, frozenset({"a"}), (), expires_at, {})
 
 
 @pytest.fixture

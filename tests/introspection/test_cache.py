@@ -193,17 +193,77 @@ def test_a_revoked_token_is_forgotten_whatever_its_server_is_called(cache):
     assert cache.land(flight, token()).verdict == Inactive(Reason.REVOKED_TOKEN)
 
 
+GRANT = Revocation.of_grant(ISSUER, "alice", "app")
+CLIENT = Revocation(ISSUER, "client", "app")
+PERSON = Revocation(ISSUER, "person", "alice")
+
+
 @pytest.mark.parametrize(
-    "revoke",
-    [lambda cache: revoke_token(cache, "t"), lambda cache: revoke_client(cache, "app")],
-    ids=["token", "client"],
+    ("revocation", "forgotten"),
+    [
+        (GRANT, {"alice of app"}),
+        (CLIENT, {"alice of app", "bob of app", "app itself"}),
+        (PERSON, {"alice of app", "alice of web"}),
+        (Revocation(ISSUER, "person", "app"), set()),
+        (Revocation(ISSUER, "client", "alice"), set()),
+        (Revocation.of_grant(ISSUER, "app", "alice"), set()),
+        (Revocation.of_grant(ISSUER, "None", "app"), set()),
+        (Revocation(ISSUER, "person", "None"), set()),
+    ],
+    ids=lambda value: f"{value.kind} {value.value}" if isinstance(value, Revocation) else "",
 )
-def test_an_answer_that_a_revocation_overtook_is_neither_used_nor_kept(cache, revoke):
+def test_a_revocation_takes_what_it_names_and_nothing_else(cache, revocation, forgotten):
+    """By the issuer with the subject, the client, or both: all that introspection says of a token."""
+    tokens = {
+        "alice of app": token("app", subject="alice"),
+        "bob of app": token("app", subject="bob"),
+        "app itself": token("app"),
+        "alice of web": token("web", subject="alice"),
+        "web itself": token("web"),
+        "alice elsewhere": token("app", subject="alice", issuer="https://another.example"),
+        "nobody": token(None),
+    }
+    for text, verdict in tokens.items():
+        keep(cache, text, verdict)
+    flights = {text: cache.depart(cache_key(LOCAL, f"{text} asked")) for text in tokens}
+    cache.revoke(revocation)
+    assert {text for text in tokens if get(cache, text) is None} == forgotten
+    asked_again = {text for text, flight in flights.items() if not cache.land(flight, tokens[text])}
+    assert asked_again == forgotten
+
+
+def test_an_answer_that_its_tokens_revocation_overtook_is_neither_used_nor_kept(cache):
     """The question left before the revocation, the answer knows nothing of it."""
     flight = cache.depart(cache_key(LOCAL, "t"))
-    revoke(cache)
+    revoke_token(cache, "t")
     assert cache.land(flight, token("app")).verdict == Inactive(Reason.REVOKED_TOKEN)
-    assert not isinstance(get(cache, "t"), Token)
+    assert get(cache, "t") == Inactive(Reason.REVOKED_TOKEN)
+
+
+@pytest.mark.parametrize("revocation", [GRANT, CLIENT, PERSON], ids=lambda one: one.kind)
+def test_an_answer_that_a_wide_revocation_overtook_is_asked_for_again(cache, revocation):
+    """It is neither used nor kept, nor taken for a no: the token may have been issued since."""
+    flight = cache.depart(cache_key(LOCAL, "t"))
+    cache.revoke(revocation)
+    assert cache.land(flight, token("app", subject="alice")) is None
+    assert get(cache, "t") is None
+    again = cache.depart(cache_key(LOCAL, "t"))
+    verdict = token("app", subject="alice")
+    assert cache.land(again, verdict).verdict == verdict
+
+
+def test_a_no_is_taken_whatever_has_overtaken_it(cache):
+    """Nobody becomes good by a revocation."""
+    flight = cache.depart(cache_key(LOCAL, "t"))
+    cache.revoke(CLIENT)
+    assert cache.land(flight, Inactive()).verdict == Inactive()
+
+
+def test_a_token_that_was_revoked_itself_stays_denied_whatever_else_was(cache):
+    flight = cache.depart(cache_key(LOCAL, "t"))
+    cache.revoke(CLIENT)
+    revoke_token(cache, "t")
+    assert cache.land(flight, token("app")).verdict == Inactive(Reason.REVOKED_TOKEN)
 
 
 def test_only_flights_that_a_revocation_concerns_are_overtaken(cache):
@@ -228,7 +288,7 @@ def test_several_revocations_on_the_way_all_count(cache):
     revoke_client(cache, "one")
     revoke_client(cache, "two")
     for flight, client_id in zip(flights, ("one", "two"), strict=True):
-        assert cache.land(flight, token(client_id)).verdict == Inactive(Reason.REVOKED_TOKEN)
+        assert cache.land(flight, token(client_id)) is None
 
 
 def test_questions_that_have_come_back_are_not_remembered(cache):

@@ -150,25 +150,57 @@ async def test_a_question_is_shared_between_equals_only(cache, metrics):
     assert askers["other"].remembered("t").verdict == Inactive()
 
 
-@pytest.mark.parametrize(
-    "revocation",
-    [
-        Revocation(ISSUER, "token", token_hash("t").hex()),
-        Revocation(ISSUER, "client", "app"),
-    ],
-    ids=["token", "client"],
-)
-async def test_a_revocation_overtakes_the_answer_for_every_caller(asker, server, cache, revocation):
+WIDE = [
+    Revocation.of_grant(ISSUER, "alice", "app"),
+    Revocation(ISSUER, "client", "app"),
+    Revocation(ISSUER, "person", "alice"),
+]
+
+
+async def test_a_tokens_revocation_overtakes_the_answer_for_every_caller(asker, server, cache):
     """Those who wait, and those who join after the revocation; and nothing of it is remembered."""
     before = await start(asker, times=3)
-    cache.revoke(revocation)
+    cache.revoke(Revocation(ISSUER, "token", token_hash("t").hex()))
     after = await start(asker, times=3)
     server.answers[0].set_result(token("app"))
     verdicts = {answer.verdict for answer in await asyncio.gather(*before, *after)}
     assert verdicts == {Inactive(Reason.REVOKED_TOKEN)}
-    remembered = asker.remembered("t")
-    assert remembered is None or remembered.verdict == Inactive(Reason.REVOKED_TOKEN)
+    assert asker.remembered("t").verdict == Inactive(Reason.REVOKED_TOKEN)
     assert server.questions == ["t"]
+
+
+@pytest.mark.parametrize("revocation", WIDE, ids=lambda one: one.kind)
+@pytest.mark.parametrize("second", [token("app", subject="alice"), Inactive()], ids=["yes", "no"])
+async def test_what_a_wide_revocation_overtook_is_asked_again_for_all(
+    asker, server, cache, metrics, revocation, second
+):
+    """And the second answer is everybody's: another token of the same person may be good."""
+    before = await start(asker, times=3)
+    cache.revoke(revocation)
+    after = await start(asker, times=3)
+    server.answers[0].set_result(token("app", subject="alice"))
+    await settle()
+    assert server.questions == ["t", "t"]
+    assert asker.remembered("t") is None
+    server.answers[1].set_result(second)
+    answers = await asyncio.gather(*before, *after)
+    assert [answer.verdict for answer in answers] == [second] * 6
+    assert sum(asked(metrics).values()) == 2
+
+
+async def test_who_is_overtaken_every_time_is_told_that_nobody_can_say(asker, server, cache):
+    """Bounded, and closed: neither asked for ever, nor let in, nor called invalid."""
+    callers = await start(asker, times=2)
+    for number in range(3):
+        assert len(server.questions) == number + 1
+        cache.revoke(WIDE[number])
+        server.answers[number].set_result(token("app", subject="alice"))
+        await settle()
+    found = await asyncio.gather(*callers, return_exceptions=True)
+    assert {type(one) for one in found} == {AuthorizationServerUnavailable}
+    assert len(server.questions) == 3
+    assert asker.remembered("t") is None
+    assert not cache._flights
 
 
 async def test_a_call_in_flight_is_not_joined_once_it_has_its_answer(server, metrics):

@@ -24,6 +24,8 @@ from tests.introspection.conftest import ISSUER, token
 
 TOKEN = Revocation("local", "token", token_hash("t").hex())
 CLIENT = Revocation("local", "client", 'app "é\n')
+GRANT = Revocation.of_grant("local", "alice", "app")
+PERSON = Revocation("local", "person", "alice")
 
 
 class Sink:
@@ -73,9 +75,11 @@ async def test_every_worker_hears_and_acknowledges(state_dir):
         async with listener(state_dir, sinks[2]):
             assert await publish(state_dir, TOKEN, source="command") == 3
             assert await publish(state_dir, CLIENT, source="endpoint") == 3
-        assert await publish(state_dir, CLIENT, source="endpoint") == 2
-    assert [sink.heard for sink in sinks] == [[TOKEN, CLIENT, CLIENT]] * 2 + [[TOKEN, CLIENT]]
-    assert sinks[2].counted == ["command", "endpoint"]
+            assert await publish(state_dir, GRANT, source="page") == 3
+        assert await publish(state_dir, PERSON, source="reuse") == 2
+    heard = [TOKEN, CLIENT, GRANT]
+    assert [sink.heard for sink in sinks] == [[*heard, PERSON], [*heard, PERSON], heard]
+    assert sinks[0].counted == ["command", "endpoint", "page", "reuse"]
     assert await publish(state_dir, TOKEN, source="command") == 0
 
 
@@ -343,6 +347,13 @@ def message(**members) -> bytes:
         message(kind="token", value=""),
         message(kind="token", value="0" * 63 + " "),
         message(kind="token", value="0" * 66),
+        message(kind="person", value=""),
+        message(kind="person", value="alice app"),
+        message(kind="grant", value="alice"),
+        message(kind="grant", value="alice "),
+        message(kind="grant", value=" app"),
+        message(kind="grant", value="alice app web"),
+        message(kind="grant", value=["alice", "app"]),
         message(value=None),
         message(value=7),
         message(value=["app"]),
