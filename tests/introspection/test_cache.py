@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.introspection.cache import IntrospectionCache, cache_key
 from gateway.policy.interfaces import Revocation
 from gateway.policy.rejection import Reason
-from gateway.policy.token import Inactive, Token
+from gateway.policy.token import Inactive
 from gateway.policy.tokenformat import token_hash
 from tests.introspection.conftest import ISSUER, Clock, token
 
@@ -213,7 +213,7 @@ PERSON = Revocation(ISSUER, "person", "alice")
     ids=lambda value: f"{value.kind} {value.value}" if isinstance(value, Revocation) else "",
 )
 def test_a_revocation_takes_what_it_names_and_nothing_else(cache, revocation, forgotten):
-    """By the issuer with the subject, the client, or both: all that introspection says of a token."""
+    """By the issuer with the subject, the client, or both: what is said of a token."""
     tokens = {
         "alice of app": token("app", subject="alice"),
         "bob of app": token("app", subject="bob"),
