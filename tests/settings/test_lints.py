@@ -86,6 +86,10 @@ def test_a_scope_that_the_embedded_server_does_not_declare_is_warned_of(check: C
     )
     [found] = check(VALID.replace('scopes: ["orders:read"]}', "any_scope: [admin]}"))
     assert found.endswith('has no scope "admin"; declare it under its scopes')
+    by_language = VALID.replace("See your orders", "{en: See your orders, ko: 주문 보기}")
+    assert check(by_language) == []
+    [found] = check(by_language.replace('["orders:read"]', '["orders:reed"]'))
+    assert found.endswith('has no scope "orders:reed"; did you mean "orders:read"?')
 
 
 def test_what_no_route_uses_is_warned_of(check: Check) -> None:

@@ -139,8 +139,9 @@ def test_defaults_are_those_of_the_contract(write: Callable[[str], Path]) -> Non
     assert embedded is not None
     assert str(embedded.listen) == "127.0.0.1:8081"
     assert embedded.issuer == "http://127.0.0.1:8081"
-    assert embedded.database == f"sqlite:///{folder}/state/gateway.db"
+    assert embedded.database.get_secret_value() == f"sqlite:///{folder}/state/gateway.db"
     assert embedded.access_token_lifetime == 600.0
+    assert (embedded.refresh_token_lifetime, embedded.session_lifetime) == (2_592_000, 43_200)
     cache = settings.introspection_cache
     assert (cache.max_lifetime, cache.negative_lifetime, cache.max_entries) == (60.0, 5.0, 100_000)
     upstream = settings.upstreams["orders"].timeouts

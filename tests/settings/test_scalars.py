@@ -201,42 +201,6 @@ def test_an_upstream_is_the_origin_of_a_plain_http_server(
     assert finding in found
 
 
-@pytest.mark.parametrize(
-    ("database", "finding"),
-    [
-        ("postgresql://u:geheim@db/x", "PostgreSQL is not supported; write sqlite:///gateway.db"),
-        ("postgres:///x", "PostgreSQL is not supported; "),
-        ("gateway.db", "this is not the URL of a SQLite database; write sqlite:///gateway.db"),
-        ("sqlite://gateway.db", "this is not the URL of a SQLite database; "),
-        ("mysql://u:geheim@db/x", "this is not the URL of a SQLite database; "),
-        ('"sqlite:///"', "a database in memory is gone with its process"),
-        ('"sqlite:///:memory:"', "a database in memory is gone with its process"),
-        ("sqlite:///a.db?mode=memory", "options follow the file name; "),
-        ("sqlite:///folder/", "the path names a folder; add the name of a file"),
-    ],
-)
-def test_the_database_is_a_sqlite_file(
-    check: Callable[..., list[str]], database: str, finding: str
-) -> None:
-    content = VALID.replace("      scopes:", f"      database: {database}\n      scopes:")
-    [found] = check(content)
-    assert finding in found
-    assert "geheim" not in found
-
-
-def test_a_database_with_an_absolute_path_stays_where_it_is(
-    read: Callable[..., Examination],
-) -> None:
-    content = VALID.replace(
-        "      scopes:", "      database: sqlite:////var/lib/g w.db\n      scopes:"
-    )
-    settings = read(content).settings
-    assert settings is not None
-    embedded = settings.authorization_servers["local"].embedded
-    assert embedded is not None
-    assert embedded.database == "sqlite:////var/lib/g w.db"
-
-
 @pytest.mark.parametrize("scope", ['"a b"', "'a\"b'", "'a\\b'", '"a\\tb"', "é", '""', '"a\\n"'])
 def test_a_scope_is_a_scope_token_of_rfc_6749(check: Callable[..., list[str]], scope: str) -> None:
     content = VALID.replace('["orders:read"]', f"[{scope}]")
