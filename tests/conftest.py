@@ -1,12 +1,14 @@
 """What every test shares: how much hypothesis tries, and the real parts."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.parts.get import PartMissing, locate
+from tests.parts.postgresql import PostgresServer
 
 # Machines differ in speed, so no example has a deadline; CI tries the same examples every time,
 # so that its verdict is about the change, and a developer's machine goes on looking for new ones.
@@ -46,3 +48,11 @@ def gunicorn() -> Path:
 def node() -> Path:
     """The node program; in `.parts/node` it finds the packages of tests/parts/node."""
     return _part("node")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of this session's own."""
+    _part("postgres")
+    with PostgresServer() as server:
+        yield server
