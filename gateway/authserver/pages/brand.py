@@ -13,6 +13,7 @@ from gateway.authserver.options import Brand
 TEXT_CONTRAST = 4.5
 EDGE_CONTRAST = 3.0
 
+_NEARLY_READABLE = 3.5
 _DARK_LINK_CONTRAST = 6.0  # a coloured text that just suffices is dim beside the light ink
 
 _BLACK, _WHITE = "#000000", "#ffffff"
@@ -87,12 +88,17 @@ class Accent:
 def derive_accent(color: str, scheme: Scheme) -> Accent:
     """Give what the colour (`#rrggbb`) becomes in the scheme.
 
-    The fill is the brand's very colour in light; in dark, one that would sink into the card is
-    lifted. Text on it is white where that can be read, else dark.
+    Text on the fill is white where that can be read, else dark. The fill is the brand's very colour
+    but for two cases: one on which white is nearly readable is darkened by the little that lacks,
+    as dark text on it looks wrong; and in dark, one that would sink into the card is lifted.
     """
     away = _WHITE if scheme.is_dark else _BLACK
     grounds = (scheme.card, scheme.page)
-    fill = _move(color, away, (scheme.card,), EDGE_CONTRAST) if scheme.is_dark else color
+    fill = color
+    if contrast(fill, _WHITE) >= _NEARLY_READABLE:
+        fill = _move(fill, _BLACK, (_WHITE,), TEXT_CONTRAST)
+    if scheme.is_dark:
+        fill = _move(fill, _WHITE, (scheme.card,), EDGE_CONTRAST)
     on_fill = next(
         text for text in (_WHITE, LIGHT.ink, _BLACK) if contrast(text, fill) >= TEXT_CONTRAST
     )

@@ -60,8 +60,18 @@ def test_the_other_colours_can_be_read(scheme: Scheme) -> None:
 
 
 @given(COLORS)
-def test_in_light_the_fill_is_the_very_colour_of_the_brand(color: str) -> None:
-    assert derive_accent(color, LIGHT).fill == color
+def test_in_light_the_fill_is_the_colour_of_the_brand_or_hardly_darker(color: str) -> None:
+    fill = derive_accent(color, LIGHT).fill
+    if 3.5 <= contrast(color, "#ffffff") < TEXT_CONTRAST:
+        assert contrast(color, fill) < 1.4
+    else:
+        assert fill == color
+
+
+@SCHEMES
+def test_a_colour_that_just_misses_white_text_is_darkened_for_it(scheme: Scheme) -> None:
+    assert derive_accent("#e91e63", scheme).on_fill == "#ffffff"
+    assert derive_accent("#ffee00", scheme).on_fill != "#ffffff"
 
 
 @pytest.mark.parametrize(
