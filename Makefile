@@ -14,10 +14,10 @@ export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test check format bench screenshots lock clean
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.installed-run ## Start the guard in front of a small legacy service, ready to try
 	@exec $(BIN)/gateway demo
@@ -40,6 +40,9 @@ bench: $(VENV)/.installed-dev ## Measure the guard against nginx, and the author
 	@$(BIN)/python tests/parts/get.py bench
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m benchmarks.authserver $(ARGS)
+
+screenshots: $(VENV)/.installed-dev ## Take a picture of every page for people, into build/screenshots
+	@$(BIN)/python -m tests.e2e.screenshots build/screenshots $(ARGS)
 
 lock: $(VENV)/.created ## Refresh requirements/*.txt from pyproject.toml (ARGS=--upgrade for new versions)
 	@$(PYTHON) -m venv --clear .parts/lock

@@ -14,6 +14,7 @@
     resources       RFC 8707: what a token may be for
     errors          every error answer in one table
     metadata        RFC 8414: where the endpoints are
+    pages           what people see: templates, words in two languages, colours
 
     database        engine, transactions, the file
     migration       brings the file to the schema of this version

@@ -12,7 +12,7 @@ from gateway.authserver.pages import Pages
 from gateway.authserver.pages.words import LANGUAGES
 from tests.authserver.pages.samples import PAGES
 from tests.authserver.pages.window import ORIGIN, answer_with, running_browser
-from tests.parts.get import locate
+from tests.parts.get import PartMissing, locate
 
 SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
 
@@ -38,4 +38,7 @@ def main(folder: Path, color: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "#2457c5")
+    try:
+        main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "#2457c5")
+    except PartMissing as missing:
+        sys.exit(str(missing))
