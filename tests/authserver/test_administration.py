@@ -12,13 +12,26 @@ from gateway.authserver.administration import (
     NewSecret,
     UnknownClient,
 )
+from gateway.authserver.database import Database
 from gateway.authserver.options import AuthorizationServerOptions
+from gateway.authserver.tables import SCHEMA
 from gateway.policy.interfaces import Revocation
 from gateway.policy.tokenformat import has_valid_checksum, new_token, token_hash
-from tests.authserver.conftest import ISSUER, Clock
+from tests.authserver.conftest import ISSUER, Clock, sqlite_only
+from tests.authserver.people_fixtures import Person
+from tests.authserver.records import insert_token_of
 
 Query = Callable[..., list[tuple[Any, ...]]]
 GRANT = ["client_credentials"]
+
+
+def is_revoked(administration: Administration, token: str, why: str | None = None) -> bool:
+    """Says whether a token is revoked; also checks the words for why it is."""
+    found = administration.inspect_token(token)
+    assert found is not None
+    if why is not None:
+        assert administration.explain_revocation(found) == why
+    return found.is_revoked
 
 
 def test_a_client_is_registered_and_its_secret_rests_as_a_hash(
@@ -29,13 +42,20 @@ def test_a_client_is_registered_and_its_secret_rests_as_a_hash(
     )
 
     assert has_valid_checksum(added.secret, "cs")
-    assert query("SELECT * FROM clients") == [
+    assert query(
+        "SELECT id, name, secret_hash, grant_types, scopes, redirect_uris, origins, "
+        "may_introspect, disabled_at, created_at FROM clients"
+    ) == [
         (
             "shop",
+            "",
             token_hash(added.secret),
             "client_credentials",
             "orders:read orders:write",
-            1,
+            "",
+            "",
+            True,
+            None,
             int(clock.now),
         )
     ]
@@ -98,7 +118,7 @@ def test_rotating_replaces_the_secret_and_nothing_else(
 
 
 def test_removing_a_client_revokes_its_tokens_and_no_others(
-    administration: Administration, shop: NewSecret, clock: Clock
+    administration: Administration, shop: NewSecret
 ) -> None:
     administration.add_client("other", grant_types=GRANT)
     tokens = [administration.issue_token("shop").token for _ in range(3)]
@@ -107,14 +127,37 @@ def test_removing_a_client_revokes_its_tokens_and_no_others(
     assert administration.remove_client("shop") == Revocation(ISSUER, "client", "shop")
 
     for token in tokens:
-        found = administration.inspect_token(token)
-        assert found is not None
-        assert (found.client_id, found.revoked_at) == (None, int(clock.now))
-    found = administration.inspect_token(other)
-    assert found is not None
-    assert found.revoked_at is None
+        assert is_revoked(administration, token, "its client was removed")
+    assert not is_revoked(administration, other)
     with pytest.raises(UnknownClient):
         administration.get_client("shop")
+    administration.add_client("shop", grant_types=GRANT)
+    assert is_revoked(administration, tokens[0]), "a namesake does not revive them"
+
+
+def test_revoking_a_client_takes_its_tokens_and_leaves_it_the_right_to_new_ones(
+    administration: Administration, shop: NewSecret
+) -> None:
+    old = administration.issue_token("shop").token
+    assert administration.revoke_client("shop") == Revocation(ISSUER, "client", "shop")
+    assert is_revoked(administration, old, "its client's tokens were revoked")
+    assert not is_revoked(administration, administration.issue_token("shop").token)
+
+
+def test_a_disabled_client_has_no_tokens_and_gets_none_until_it_is_enabled(
+    administration: Administration, shop: NewSecret, clock: Clock
+) -> None:
+    old = administration.issue_token("shop").token
+    assert administration.disable_client("shop") == Revocation(ISSUER, "client", "shop")
+    assert administration.get_client("shop").disabled_at == int(clock.now)
+    assert is_revoked(administration, old, "its client is disabled")
+    with pytest.raises(AdministrationError, match="client shop is disabled"):
+        administration.issue_token("shop")
+
+    administration.enable_client("shop")
+    assert administration.get_client("shop").disabled_at is None
+    assert is_revoked(administration, old), "what was revoked stays so"
+    assert not is_revoked(administration, administration.issue_token("shop").token)
 
 
 def test_removing_an_unknown_client_revokes_nothing(administration: Administration) -> None:
@@ -126,6 +169,9 @@ def test_an_unknown_client_is_said_to_be_unknown(administration: Administration)
     for act in (
         administration.get_client,
         administration.rotate_client,
+        administration.revoke_client,
+        administration.disable_client,
+        administration.enable_client,
         administration.remove_client,
         administration.issue_token,
     ):
@@ -157,7 +203,7 @@ def test_a_token_that_the_client_could_not_have_got_is_refused(
 ) -> None:
     with pytest.raises(AdministrationError, match="may not have the scope admin"):
         administration.issue_token("shop", scopes=["orders:read", "admin"])
-    with pytest.raises(AdministrationError, match="has no grant"):
+    with pytest.raises(AdministrationError, match="lacks the grant client_credentials"):
         administration.issue_token("api")
     for lifetime in (0, -1, 367 * 24 * 3600):
         with pytest.raises(AdministrationError, match="lifetime"):
@@ -201,8 +247,53 @@ def test_a_token_of_nobody_is_neither_found_nor_revoked(
     assert administration.revoke_token(token) is None
 
 
+@sqlite_only("the fixture of a server has its schema already")
 def test_opening_says_what_was_done_to_the_database(options: AuthorizationServerOptions) -> None:
     with Administration(options) as first:
-        assert (first.migration.previous, first.migration.current) == (None, "0001")
+        assert (first.migration.previous, first.migration.current) == (None, SCHEMA)
     with Administration(options) as second:
         assert not second.migration.has_changed
+
+
+def test_a_token_of_a_clients_own_lifetime_lives_as_long(administration: Administration) -> None:
+    administration.add_client("shop", grant_types=GRANT, access_token_lifetime=30)
+    record = administration.issue_token("shop").record
+    assert record.expires_at - record.issued_at == 30
+
+
+def test_a_public_client_has_no_secret_and_none_to_rotate(administration: Administration) -> None:
+    added = administration.add_client(
+        "app", redirect_uris=["com.example.app:/callback"], is_public=True
+    )
+    assert added.secret is None
+    assert added.client.is_public
+    assert administration.get_client("app") == added.client
+    with pytest.raises(AdministrationError, match="public: it has no secret"):
+        administration.rotate_client("app")
+    assert administration.get_client("app").is_public
+
+
+def test_a_refresh_token_takes_all_that_came_of_its_authorization(
+    administration: Administration, desk: NewSecret, database: Database, clock: Clock
+) -> None:
+    """Its family, and no other one of the same grant; it gives its revocation again."""
+    alice = Person(database, clock)
+    kept, revoked = new_token("at"), new_token("at")
+    refresh_token = new_token("rt")
+    for token, given in ((kept, new_token("rt")), (revoked, refresh_token)):
+        family = alice.begin_family("desk")
+        insert_token_of(database, family, token, given, alice.now)
+
+    expected = Revocation.of_grant(ISSUER, alice.user.id, "desk")
+    assert administration.revoke_token(refresh_token) == expected
+    assert administration.revoke_token(refresh_token) == expected
+
+    assert is_revoked(
+        administration,
+        revoked,
+        "all that came of its authorization was revoked, as when a code is used twice",
+    )
+    assert not is_revoked(administration, kept)
+    assert administration.revoke_token(new_token("rt")) is None
+    with pytest.raises(AdministrationError, match="only access tokens"):
+        administration.inspect_token(refresh_token)

@@ -10,14 +10,8 @@ from gateway.authserver.administration.clients import ClientAdministration, Unkn
 from gateway.authserver.administration.opened import AdministrationError
 from gateway.authserver.clients import find_client
 from gateway.authserver.families import find_family, revoke_family
-from gateway.authserver.tables import (
-    access_tokens,
-    clients,
-    families,
-    grants,
-    refresh_tokens,
-    users,
-)
+from gateway.authserver.refresh import find_refresh_token
+from gateway.authserver.tables import access_tokens, clients, families, grants, users
 from gateway.authserver.tokens import AccessToken, Holder, find_token, insert_token, revoke_token
 from gateway.policy.interfaces import Revocation
 from gateway.policy.tokenformat import has_valid_checksum, new_token, token_hash
@@ -141,10 +135,8 @@ class TokenAdministration(ClientAdministration):
 
     def _revoke_refresh_token(self, hash_: bytes) -> Revocation | None:
         with self._database.transaction() as connection:
-            family_id = connection.execute(
-                select(refresh_tokens.c.family_id).where(refresh_tokens.c.hash == hash_)
-            ).scalar()
-            family = None if family_id is None else find_family(connection, family_id)
+            found = find_refresh_token(connection, hash_)
+            family = None if found is None else find_family(connection, found.family_id)
             if family is None:
                 return None
             revoke_family(connection, family.id, self._now())
