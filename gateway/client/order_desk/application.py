@@ -8,7 +8,7 @@ frames away.
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -128,11 +128,15 @@ class _Site:
         return response
 
     async def _add(self, request: web.Request) -> web.StreamResponse:
-        form = await request.post()
-        item = form.get("item", "")
+        # Whatever it claims to be: read as the form that the page sends, and as nothing else.
+        body = (await request.read()).decode("utf-8", "replace")
+        try:
+            item = dict(parse_qsl(body, max_num_fields=10)).get("item", "")
+        except ValueError:
+            item = ""
 
         async def add(session: Session) -> None:
-            await self._desk.add(session, item if isinstance(item, str) else "")
+            await self._desk.add(session, item)
 
         return await self._act(add)(request)
 

@@ -114,12 +114,14 @@ def mask(secret: str) -> str:
 
 
 class Masker:
-    """Turns what was sent and answered into fields without secrets. One for each session."""
+    """Turns what was sent and answered into fields without secrets. One for each session.
+
+    Takes the secrets that are known from the start; of those that it meets the last are remembered.
+    """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._lasting = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
         self._secrets: dict[str, None] = {}
-        for secret in secrets:
-            self._learn(secret)
 
     def query(self, url: str) -> tuple[Field, ...]:
         """Read the query of a URL."""
@@ -200,7 +202,7 @@ class Masker:
 
     def _text(self, text: str) -> str:
         # First the whole text, then the cut: half a secret would not be found.
-        for secret in sorted(self._secrets, key=len, reverse=True):
+        for secret in sorted((*self._lasting, *self._secrets), key=len, reverse=True):
             text = text.replace(secret, mask(secret))
         return text if len(text) <= _MAXIMUM_TEXT else text[:_MAXIMUM_TEXT] + " …"
 
