@@ -74,14 +74,22 @@ def test_a_token_is_inspected(run: Run) -> None:
     assert said == {
         "active": True,
         "reason": None,
+        "why": None,
         "client_id": "shop",
+        "subject": None,
+        "username": None,
         "scope": "orders:read orders:write",
         "audience": ["https://a"],
         "revoked_at": None,
     }
     code, out, _ = run("token", "inspect", token)
     assert code == 0
-    assert out.splitlines()[:2] == ["active     yes", "client_id  shop"]
+    assert out.splitlines()[:4] == [
+        "active     yes",
+        "client_id  shop",
+        "subject    - (the client itself)",
+        "username   -",
+    ]
 
 
 def test_a_token_that_is_not_active_is_exit_1_with_the_reason(run: Run) -> None:
@@ -89,12 +97,16 @@ def test_a_token_that_is_not_active_is_exit_1_with_the_reason(run: Run) -> None:
     run("token", "revoke", token)
     code, out, _ = run("token", "inspect", token, "--json")
     assert (code, json.loads(out)["reason"]) == (1, "revoked_token")
+    assert json.loads(out)["why"] == "it was revoked itself"
     code, out, _ = run("token", "inspect", token)
     assert code == 1
-    assert out.startswith("active     no: revoked_token\n")
+    assert out.startswith("active     no: revoked_token, it was revoked itself\n")
 
     code, out, err = run("token", "inspect", new_token("at"), "--json")
-    assert (code, json.loads(out)) == (1, {"active": False, "reason": "inactive_token"})
+    assert (code, json.loads(out)) == (
+        1,
+        {"active": False, "reason": "inactive_token", "why": None},
+    )
     code, out, err = run("token", "inspect", new_token("at"))
     assert (code, out) == (1, "")
     assert "no token of this authorization server" in err
@@ -233,7 +245,7 @@ def test_a_locked_database_is_told_in_words_with_the_mend(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """Here a shell holds the write lock, as a transaction that nobody ends does."""
-    monkeypatch.setattr("gateway.authserver.database.connect.__defaults__", (0.05,))
+    monkeypatch.setattr("gateway.authserver.sqlite.connect.__defaults__", (0.05,))
     token = run(*ISSUE)[1].strip()
     database = file.parent / "state" / "gateway.db"
     arguments = {"revoke": (token,), "remove": ("shop",), "issue": ("--client", "shop")}
@@ -252,7 +264,7 @@ def test_a_locked_database_is_told_in_words_with_the_mend(
 def test_a_database_that_is_locked_for_readers_too_is_told_in_the_same_words(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.authserver.database.connect.__defaults__", (0.05,))
+    monkeypatch.setattr("gateway.authserver.sqlite.connect.__defaults__", (0.05,))
     database = file.parent / "state" / "gateway.db"
     with closing(sqlite3.connect(database, isolation_level=None)) as shell:
         shell.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -278,7 +290,7 @@ def test_every_command_has_help_with_an_example(
     assert f"Example: gateway token {command}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("group", ["token", "client"])
+@pytest.mark.parametrize("group", ["token", "client", "user"])
 def test_the_help_of_each_group_has_an_example(
     group: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
