@@ -40,6 +40,11 @@ def test_a_secret_is_masked_by_its_name_wherever_it_stands(name):
     assert values(fields).count("gw_at_••••••••") == 5
 
 
+def test_a_secret_deep_inside_is_masked_at_first_sight():
+    body = json.dumps({"data": {"list": [{"access_token": SECRET}]}}).encode()
+    assert SECRET not in values(Masker().body(body, "application/json"))
+
+
 @pytest.mark.parametrize("scheme", ["Basic", "Bearer", "basic", "Unknown"])
 def test_credentials_are_masked_but_for_their_scheme(scheme):
     (shown,) = Masker().headers({"Authorization": f"{scheme} {SECRET}"})
