@@ -59,7 +59,7 @@ class BrowserEndpoints:
         cookies = Cookies(options.issuer)
         self._site = Site(options, database, executor, clock, Pages(options.brand), cookies)
         self._passwords = Passwords()
-        throttle = Throttle()
+        self._throttle = throttle = Throttle()
         sign_in = SignIn(self._site, self._passwords, throttle, count_sign_in)
         self._authorize = AuthorizePage(self._site, sign_in)
         self._device = DevicePage(self._site, sign_in, throttle)
