@@ -76,9 +76,9 @@ class Recorder:
         )
 
     def answered(self, headers: Mapping[str, str], body: bytes) -> tuple[Field, ...]:
-        """Mask an answer."""
+        """Mask an answer; one whose type is not known is read as JSON, if it is that."""
         masker = self._session.masker
-        return (*masker.headers(headers), *masker.body(body, headers.get("Content-Type", "")))
+        return (*masker.headers(headers), *masker.body(body, headers.get("Content-Type", _JSON)))
 
 
 class RecordedHttp(HttpClient):
@@ -114,7 +114,8 @@ class RecordedHttp(HttpClient):
     def _note(self, method: str, url: str, sent: tuple[Field, ...], answer: Answer | None) -> None:
         answered: tuple[Field, ...] = ()
         if answer is not None:
-            answered = self._recorder.answered({"Content-Type": _JSON}, answer.body)
+            # Its headers are not among what `HttpClient` gives, so none is shown.
+            answered = self._recorder.answered({}, answer.body)
         self._recorder.note(
             self._kind,
             (Party.CLIENT, Party.AUTHORIZATION_SERVER),
