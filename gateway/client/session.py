@@ -62,8 +62,10 @@ async def freshen(
         except Refused as refused:
             if refused.code != "invalid_grant":
                 raise
-            # It is dead: shown again it could look like a theft.
-            store.put(replace(current, refresh_token=None))
+            now = clock()
+            expires_at = now if current.expires_at is None else current.expires_at
+            # The sign-in is over: a dead token that is shown again could look like a theft.
+            store.put(replace(current, refresh_token=None, expires_at=min(now, expires_at)))
             why = f"the sign-in does not hold any more ({printable(refused.code)})"
             raise SignInLost(account.issuer, why) from None
         refreshed = current.with_tokens(tokens)
