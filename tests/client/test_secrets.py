@@ -18,8 +18,8 @@ from gateway.client.token_endpoint import read_tokens
 async def test_no_token_code_secret_or_verifier_is_logged_at_debug(
     http, store, server, caplog, capsys
 ):
-    caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.WARNING, "urllib3")  # the browser's own
+    caplog.set_level(logging.DEBUG)  # last: it also says what is kept of the others
     asyncio.get_running_loop().set_debug(True)
     refresh = server.answers["/token"]
     verifiers = []
