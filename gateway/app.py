@@ -117,7 +117,7 @@ def _open_embedded(
     try:
         return EmbeddedServer(
             options,
-            partial(publish, settings.state_dir, source="endpoint"),
+            partial(publish, settings.state_dir),
             metrics.tokens_issued.count,
             log_request,
             count_sign_in=metrics.sign_ins.count,

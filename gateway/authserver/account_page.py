@@ -114,7 +114,7 @@ class AccountPages:
         """Tell every worker that the client may do nothing more for the person."""
         value = f"{session.user_id} {client_id}"
         try:
-            await self._publish(Revocation(self._site.options.issuer, "grant", value))
+            await self._publish(Revocation(self._site.options.issuer, "grant", value), "page")
         except (RevocationNotAcknowledged, OSError) as error:
             _logger.error("revocation: %s", error)
             page = ErrorPage(ErrorKind.NOT_ACKNOWLEDGED, retry_url=ACCOUNT_PATH)

@@ -38,7 +38,7 @@ from gateway.authserver.options import (
     LogRequest,
     PublishRevocation,
 )
-from gateway.policy.interfaces import RevocationNotAcknowledged
+from gateway.policy.interfaces import RevocationNotAcknowledged, RevocationSource
 
 _MAX_BODY = 64 * 1024
 _BODY_TIMEOUT = 10.0  # seconds
@@ -195,9 +195,11 @@ class Endpoints:
         return answer, conversation.client if conversation is not None else None
 
     async def _finish(self, answer: Answer) -> web.Response:
+        # A refusal that revokes something: a code or a refresh token was used a second time.
+        source: RevocationSource = "endpoint" if answer.problem is None else "reuse"
         try:
             for revocation in answer.revocations:
-                await self._publish(revocation)
+                await self._publish(revocation, source)
         except (RevocationNotAcknowledged, OSError) as error:
             # RFC 7009, section 2.2.1: at 503 the client takes the token for alive, and retries.
             _logger.error("revocation: %s", error)

@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.policy.host import routed_origins
-from gateway.policy.interfaces import Revocation
+from gateway.policy.interfaces import Revocation, RevocationSource
 from gateway.settings import GatewaySettings
 from gateway.settings.addresses import IPNetwork
 from gateway.settings.models import RequireSettings, RouteSettings
 
-PublishRevocation = Callable[[Revocation], Awaitable[object]]
-"""Tell every worker, and await their acknowledgements.
+PublishRevocation = Callable[[Revocation, RevocationSource], Awaitable[object]]
+"""Tell every worker, and await their acknowledgements. Takes whence it comes, for the count.
 
 Raises RevocationNotAcknowledged when one stays silent.
 """

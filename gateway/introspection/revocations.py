@@ -22,13 +22,14 @@ import socket
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 from gateway.policy.interfaces import (
     Revocation,
     RevocationKind,
     RevocationNotAcknowledged,
     RevocationSink,
+    RevocationSource,
 )
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ _MAXIMUM_LINE = 4096
 _ACKNOWLEDGEMENT = b"ok\n"
 
 # What revocations are counted under; no message makes another.
-SOURCES = ("endpoint", "page", "reuse", "command")
+SOURCES: tuple[RevocationSource, ...] = get_args(RevocationSource)
 _OTHER_SOURCE = "other"
 
 
@@ -104,7 +105,7 @@ class RevocationListener:
 
 
 async def publish(
-    state_dir: Path, revocation: Revocation, *, source: str, timeout: float = 1.0
+    state_dir: Path, revocation: Revocation, source: RevocationSource, *, timeout: float = 1.0
 ) -> int:
     """Tell every worker of this host, and give the number that acknowledged.
 
@@ -222,5 +223,5 @@ def _read_message(line: bytes) -> tuple[Revocation, str]:
         raise ValueError("it is of an unknown kind")
     if not _VALUES[kind].fullmatch(value):
         raise ValueError(f"it names no {kind}")
-    source = message.get("source")
-    return Revocation(issuer, kind, value), source if source in SOURCES else _OTHER_SOURCE
+    source = next((known for known in SOURCES if known == message.get("source")), _OTHER_SOURCE)
+    return Revocation(issuer, kind, value), source

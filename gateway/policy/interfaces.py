@@ -23,6 +23,11 @@ class RevocationNotAcknowledged(Exception):  # noqa: N818 - a state of the worke
 
 
 RevocationKind = Literal["token", "grant", "client", "person"]
+RevocationSource = Literal["endpoint", "page", "reuse", "command"]
+"""Whence a revocation comes.
+
+A client asked; a person did; a code or refresh token came a second time; an operator commanded it.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from gateway.authserver.clients import Client, insert_client, list_clients
 from gateway.authserver.database import Database
 from gateway.authserver.migration import migrate
 from gateway.authserver.options import AuthorizationServerOptions
-from gateway.policy.interfaces import Revocation
+from gateway.policy.interfaces import Revocation, RevocationSource
 from tests.parts.postgresql import PostgresServer
 
 if TYPE_CHECKING:  # a test of one part does not wait for the others to load
@@ -94,13 +94,15 @@ class Surroundings:
     """What the server calls: everything that it published, counted and logged."""
 
     published: list[Revocation] = field(default_factory=list)
+    sources: list[RevocationSource] = field(default_factory=list)
     issued: list[str] = field(default_factory=list)
     sign_ins: list[str] = field(default_factory=list)
     requests: list[tuple[str, str, int]] = field(default_factory=list)
     on_publish: Callable[[Revocation], object] | None = None
 
-    async def publish(self, revocation: Revocation) -> None:
+    async def publish(self, revocation: Revocation, source: RevocationSource) -> None:
         self.published.append(revocation)
+        self.sources.append(source)
         if self.on_publish is not None:
             result = self.on_publish(revocation)
             if result is not None:

@@ -60,6 +60,7 @@ async def test_access_is_taken_back_committed_and_published_before_the_answer(
     redirect = await signed_in.send(page, ACCOUNT, action="revoke", client_id="desk")
     assert (redirect.status, redirect.location) == (303, "/account?revoked=desk")
     assert surroundings.published == [Revocation(ISSUER, "grant", f"{anne.id} desk")]
+    assert surroundings.sources == ["page"]
     assert "desk" in (await signed_in.get(redirect.location)).text
     assert "See your orders" not in (await signed_in.get(redirect.location)).text
 
@@ -136,7 +137,7 @@ async def test_sign_out_ends_the_session_at_once(
     before = dict(signed_in.cookies)
     page = await signed_in.send(await signed_in.get(ACCOUNT), SIGN_OUT)
     assert page.status == 200
-    assert "Max-Age=0" in page.set_cookies["gateway"]
+    assert "Max-Age=0" in page.set_cookies["gateway-session"]
     assert query("SELECT count(*) FROM sessions") == [(0,)]
     signed_in.cookies = before
     assert (await signed_in.get(ACCOUNT)).is_sign_in

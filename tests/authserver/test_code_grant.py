@@ -240,6 +240,7 @@ async def test_a_code_that_is_used_again_revokes_what_it_gave(
 
     assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
     assert surroundings.published == [Revocation(ISSUER, "grant", f"{alice.user.id} desk")]
+    assert surroundings.sources == ["reuse"]
     assert await server.introspect(token) == Inactive(Reason.REVOKED_TOKEN)
     assert surroundings.issued == ["authorization_code"]
 

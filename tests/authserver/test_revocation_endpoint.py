@@ -36,6 +36,7 @@ async def test_a_client_takes_back_its_token(
 
     assert (answer.status, answer.json) == (200, {})
     assert surroundings.published == [Revocation(ISSUER, "token", token_hash(token).hex())]
+    assert surroundings.sources == ["endpoint"]
     assert await server.introspect(token) == Inactive(Reason.REVOKED_TOKEN)
 
 
