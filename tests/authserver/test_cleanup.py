@@ -14,6 +14,7 @@ from gateway.authserver import cleanup as cleanup_module
 from gateway.authserver.cleanup import KEPT, Cleaner, sweep
 from gateway.authserver.database import Database
 from gateway.authserver.families import extend_family
+from gateway.authserver.server import EmbeddedServer
 from gateway.authserver.tables import (
     access_tokens,
     authorization_codes,
@@ -23,7 +24,7 @@ from gateway.authserver.tables import (
     refresh_tokens,
     sessions,
 )
-from tests.authserver.conftest import Clock, add_client, postgresql_only
+from tests.authserver.conftest import Clock, Endpoints, add_client, postgresql_only
 
 NOW = 1_800_000_000
 LONG_AGO = NOW - KEPT - 1
@@ -246,3 +247,11 @@ def test_closing_ends_the_thread_at_once_and_may_come_before_the_start(database:
     cleaner.close()
     assert time.monotonic() - started < 5
     assert not cleaner._thread.is_alive()
+
+
+async def test_a_server_cleans_up_while_it_serves_and_stops_with_it(
+    server: EmbeddedServer, endpoints: Endpoints
+) -> None:
+    assert server._cleaner._thread.is_alive()
+    await server.close()
+    assert not server._cleaner._thread.is_alive()
