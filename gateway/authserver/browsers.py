@@ -13,8 +13,8 @@ import secrets
 from aiohttp import web
 
 from gateway.authserver.users import User
+from gateway.policy.cookies import HOST_PREFIX, MARKS_COOKIE, SESSION_COOKIE
 
-_MARKS_COOKIE = "gateway-browser"
 _MARKS_LIFETIME = 365 * 24 * 3600  # seconds
 _MARK = re.compile(r"(?P<nonce>[A-Za-z0-9_-]{22})(?P<digest>[A-Za-z0-9_-]{43})")
 _MOST_MARKS = 5  # people who share a browser
@@ -30,9 +30,9 @@ class Cookies:
 
     def __init__(self, issuer: str) -> None:
         self._is_secure = issuer.startswith("https://")
-        prefix = "__Host-" if self._is_secure else ""
-        self._session_name = f"{prefix}gateway"
-        self._marks_name = f"{prefix}{_MARKS_COOKIE}"
+        prefix = HOST_PREFIX if self._is_secure else ""
+        self._session_name = prefix + SESSION_COOKIE
+        self._marks_name = prefix + MARKS_COOKIE
 
     def read_session(self, request: web.Request) -> str:
         """Give the session cookie's value as the browser sent it; "" for none."""

@@ -1,7 +1,8 @@
 """Which header fields cross the gateway, and which it adds.
 
 Rules: no spelling of an identity header that a client sent reaches an upstream; no hop-by-hop field
-crosses in either direction (RFC 9110, section 7.6.1); framing is the gateway's own on each side.
+crosses in either direction (RFC 9110, section 7.6.1), nor a cookie of the embedded server's sign-in;
+framing is the gateway's own on each side.
 
 CGI, WSGI and their kin fold names: `X_Auth_Subject` is X-Auth-Subject to the service that trusts
 it, to some `X!Auth!Subject` too, and SCRIPT_NAME moves an application to another path. So a name in
@@ -11,6 +12,7 @@ a request that has other characters than letters, digits and `-` never crosses.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from gateway.policy.cookies import sets_reserved_cookie, without_reserved_cookies
 from gateway.policy.token import Token
 
 HeaderPair = tuple[bytes, bytes]
@@ -104,17 +106,16 @@ class RequestHeaderFilter:
         for pair in headers:
             name = pair[0]
             verdict = verdicts.get(name) or _judge(name, _request_verdict, verdicts)
-            if verdict == _CROSSES:
+            if verdict == _CROSSES or (verdict == _AUTHORIZES and keep_authorization):
                 kept.append(pair)
-            elif verdict == _STOPS:
-                continue
-            elif verdict == _AUTHORIZES:
-                if keep_authorization:
-                    kept.append(pair)
             elif verdict == _NAMES_OTHERS:
                 connection = [] if connection is None else connection
                 connection.append(pair[1])
-            else:
+            elif verdict == _HAS_COOKIES:
+                cookies = without_reserved_cookies(pair[1])
+                if cookies or not pair[1]:
+                    kept.append((name, cookies))
+            elif verdict == _TAKES_CODINGS:
                 takes_trailers = takes_trailers or _names_trailers(pair[1])
         if connection is not None:
             kept = _without_named(kept, connection)
@@ -133,7 +134,8 @@ class RequestHeaderFilter:
     _TAKES_CODINGS,
     _GIVES_LENGTH,
     _GIVES_CODING,
-) = range(1, 8)
+    _HAS_COOKIES,
+) = range(1, 9)
 _MAXIMUM_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 64
 
@@ -154,6 +156,8 @@ def _request_verdict(name: bytes) -> int:
         return _NAMES_OTHERS
     if lower == b"te":
         return _TAKES_CODINGS
+    if lower == b"cookie":
+        return _HAS_COOKIES
     folded = fold_name(name)
     if folded != lower:
         # A name with `_` or `.` has a twin with `-` to whoever folds names; no gateway can know all
@@ -207,14 +211,13 @@ def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
     connection: list[bytes] | None = None
     for pair in headers:
         verdict = verdicts.get(pair[0]) or _judge(pair[0], _response_verdict, verdicts)
-        if verdict == _CROSSES:
+        if verdict == _CROSSES or (verdict == _HAS_COOKIES and not sets_reserved_cookie(pair[1])):
             fields.append(pair)
         elif verdict == _GIVES_LENGTH:
             length = _read_length(pair[1], length)
-        elif verdict == _NAMES_OTHERS:
-            if pair[1] not in _PLAIN_OPTIONS:
-                connection = [] if connection is None else connection
-                connection.append(pair[1])
+        elif verdict == _NAMES_OTHERS and pair[1] not in _PLAIN_OPTIONS:
+            connection = [] if connection is None else connection
+            connection.append(pair[1])
         elif verdict == _GIVES_CODING:
             if is_chunked or pair[1].rstrip(b" \t").lower() != b"chunked":
                 raise MalformedHead("its Transfer-Encoding is not exactly `chunked`")
@@ -243,7 +246,7 @@ def filter_trailers(trailers: Iterable[HeaderPair]) -> list[HeaderPair]:
     ]
 
 
-_NOT_IN_TRAILERS = frozenset({b"host", b"authorization", b"set-cookie"})
+_NOT_IN_TRAILERS = frozenset({b"host", b"authorization"})
 # What Connection almost always says, naming no field.
 _PLAIN_OPTIONS = frozenset({b"keep-alive", b"close"})
 _response_verdicts: dict[bytes, int] = {}
@@ -257,6 +260,8 @@ def _response_verdict(name: bytes) -> int:
         return _GIVES_CODING
     if lower == b"connection":
         return _NAMES_OTHERS
+    if lower == b"set-cookie":
+        return _HAS_COOKIES
     return _STOPS if lower in _HOP_BY_HOP else _CROSSES
 
 

@@ -20,7 +20,7 @@ from tests.authserver.people_fixtures import CALLBACK, CHALLENGE
 
 PASSWORD = "correct horse 배터리"
 HASH = hash_password(PASSWORD)
-COOKIE = "gateway"
+COOKIE = "gateway-session"
 REQUEST: Mapping[str, str] = {
     "response_type": "code",
     "client_id": "desk",

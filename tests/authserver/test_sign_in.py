@@ -142,7 +142,7 @@ def test_cookies_on_https_are_of_this_host_alone() -> None:
     cookies = Cookies("https://login.example")
     cookies.set_session(response, "value")
     cookies.set_marks(response, "marks")
-    assert set(response.cookies) == {"__Host-gateway", "__Host-gateway-browser"}
+    assert set(response.cookies) == {"__Host-gateway-session", "__Host-gateway-browser"}
     for morsel in response.cookies.values():
         assert (morsel["path"], morsel["domain"]) == ("/", "")
         assert morsel["secure"]
