@@ -1,8 +1,8 @@
 """Which header fields cross the gateway, and which it adds.
 
 Rules: no spelling of an identity header that a client sent reaches an upstream; no hop-by-hop field
-crosses in either direction (RFC 9110, section 7.6.1), nor a cookie of the embedded server's sign-in;
-framing is the gateway's own on each side.
+crosses in either direction (RFC 9110, section 7.6.1), nor a cookie of the sign-in; framing is the
+gateway's own on each side.
 
 CGI, WSGI and their kin fold names: `X_Auth_Subject` is X-Auth-Subject to the service that trusts
 it, to some `X!Auth!Subject` too, and SCRIPT_NAME moves an application to another path. So a name in
