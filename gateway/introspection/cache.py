@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cachetools import LRUCache
+from cachetools import Cache, LRUCache
 
 from gateway.policy.headers import HeaderPair, identity_headers
 from gateway.policy.interfaces import Revocation
@@ -142,10 +142,13 @@ class IntrospectionCache:
             flight.is_revoked = flight.is_revoked or flight.key[_PREFIX_LENGTH:] == token_hash
 
     def _revoke_all(self, revocation: Revocation) -> None:
+        # Looked at without LRUCache's own look-up, which would count as a use of each.
+        look = Cache.__getitem__
         for key in [
             key
-            for key, answer in self._active.items()
-            if isinstance(answer.verdict, Token) and revocation.concerns(answer.verdict)
+            for key in self._active
+            if isinstance(verdict := look(self._active, key).verdict, Token)
+            and revocation.concerns(verdict)
         ]:
             self._forget(key)
         for flight in self._flights.values():

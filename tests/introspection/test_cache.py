@@ -232,6 +232,17 @@ def test_a_revocation_takes_what_it_names_and_nothing_else(cache, revocation, fo
     assert asked_again == forgotten
 
 
+def test_looking_for_what_was_revoked_is_no_use_of_what_was_not(cache):
+    """Of too many good tokens the longest unused still goes."""
+    for number in range(100):
+        keep(cache, f"good{number}", token())
+    assert get(cache, "good0")
+    revoke_client(cache, "another")
+    keep(cache, "one-more", token())
+    assert get(cache, "good0")
+    assert get(cache, "good1") is None
+
+
 def test_an_answer_that_its_tokens_revocation_overtook_is_neither_used_nor_kept(cache):
     """The question left before the revocation, the answer knows nothing of it."""
     flight = cache.depart(cache_key(LOCAL, "t"))
