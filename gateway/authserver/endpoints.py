@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from gateway.authserver import cors
@@ -250,6 +251,9 @@ async def _read_snapshot(request: web.Request) -> Snapshot:
             body = await request.read()
     except TimeoutError:
         raise RequestRefused(Problem.BODY_TOO_SLOW) from None
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+        # Its framing is broken, or the client has gone.
+        raise RequestRefused(Problem.MALFORMED_FORM) from None
     form = parse_form(body)
     return Snapshot(form, read_credentials(request.headers.getall("Authorization", ()), form))
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from sqlalchemy import Connection
 
 from gateway.authserver.browsers import Cookies
@@ -138,7 +139,8 @@ class Visit:
                 body = await request.read()
         except TimeoutError:
             raise RequestRefused(Problem.BODY_TOO_SLOW) from None
-        except (ClientPayloadError, ConnectionError):  # broken framing, or the browser has gone
+        except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+            # Its framing is broken, or the browser has gone.
             raise RequestRefused(Problem.MALFORMED_FORM) from None
         return parse_form(body)
 

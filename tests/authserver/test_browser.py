@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+from contextlib import AsyncExitStack
 from urllib.parse import quote
 
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from gateway.authserver import account_page, visit
 from gateway.authserver.administration import NewSecret
 from gateway.authserver.database import Database, DatabaseUnavailable
+from gateway.authserver.server import EmbeddedServer
 from gateway.authserver.users import User
+from gateway.serving import serve
 from tests.authserver.browser_fixtures import REQUEST, Browser, Page, authorize_url
 from tests.authserver.conftest import Surroundings
 
@@ -142,22 +146,46 @@ async def test_a_form_that_does_not_arrive_in_time_is_given_up(
     writer.close()
 
 
-async def test_who_goes_away_within_a_form_is_no_failure(
-    browser: Browser, caplog: pytest.LogCaptureFixture, surroundings: Surroundings
+@pytest.mark.parametrize("path", [b"/account", b"/oauth2/token"])
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 9\r\n\r\na=1", b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\nzz\r\n"]
+)
+async def test_who_breaks_off_within_a_form_is_no_failure(
+    server: EmbeddedServer,
+    caplog: pytest.LogCaptureFixture,
+    surroundings: Surroundings,
+    path: bytes,
+    body: bytes,
 ) -> None:
-    host, port = browser.base.removeprefix("http://").split(":")
-    for body in (b"Content-Length: 9\r\n\r\na=1", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"):
-        _, writer = await asyncio.open_connection(host, int(port))
+    async with AsyncExitStack() as stack:
+        sock = socket.create_server(("127.0.0.1", 0))
+        await serve(server.application(), sock, stack)  # as the gateway does
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
         writer.write(
-            b"POST /account HTTP/1.1\r\nHost: x\r\n"
-            b"Content-Type: application/x-www-form-urlencoded\r\n" + body
+            b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n"
         )
+        head, _, rest = body.partition(b"\r\n\r\n")
+        writer.write(head + b"\r\n\r\n")
+        assert b" 100 " in await reader.readline()  # the form is being read
+        writer.write(rest)
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-    await browser.get("/account")
+        async with asyncio.timeout(5):
+            while not surroundings.requests:  # noqa: ASYNC110 - for the server, which tells nobody
+                await asyncio.sleep(0.001)
+    assert surroundings.requests == [("POST", path.decode(), 400)]
     assert faults(caplog) == []
-    assert all(status < 500 for _, _, status in surroundings.requests)
+
+
+async def test_a_fragment_in_a_request_is_refused(browser: Browser) -> None:
+    host, port = browser.base.removeprefix("http://").split(":")
+    for fragment, status in (("", 200), ("#x", 400)):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"GET {authorize_url()}{fragment} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert int((await reader.readline()).split()[1]) == status
+        writer.close()
 
 
 @pytest.mark.parametrize("path", PATHS)
