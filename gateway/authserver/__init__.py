@@ -2,7 +2,7 @@
 
     options         what it is told: plain values and callbacks
     server          EmbeddedServer, the room's front door: answers the guard, serves the endpoints
-    administration  what the command line does to clients and tokens
+    administration  what the command line does to clients, people and tokens
 
     endpoints       HTTP outside, one request at a time: form, answer, commit -> publish -> answer
     form            the body's parameters and the client's credentials, strictly read
