@@ -83,7 +83,7 @@ class Endpoints:
         self._browser = BrowserEndpoints(
             options, database, self._executor, publish, count_sign_in, clock
         )
-        self._metadata = describe_server(options.issuer, options.scopes)
+        self._metadata = describe_server(options.issuer, options.scopes, options.resource_origins)
         self._challenge = f'Basic realm="{quote(options.issuer, safe=":/[]")}", charset="UTF-8"'
 
     def application(self) -> web.Application:

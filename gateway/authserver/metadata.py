@@ -17,8 +17,14 @@ AUTHENTICATION_METHODS = (*CONFIDENTIAL_METHODS, "none")
 """How a client says who it is; `none` is for public clients (RFC 7591, section 2)."""
 
 
-def describe_server(issuer: str, scopes: Collection[str]) -> dict[str, object]:
-    """Give the metadata of the server with that issuer and those scopes."""
+def describe_server(
+    issuer: str, scopes: Collection[str], protected_resources: Collection[str]
+) -> dict[str, object]:
+    """Give the metadata of the server with that issuer, those scopes and those resources.
+
+    The resources are named because anybody can claim to take this server's tokens: a client that
+    is to hand one over reads here whether that is so (RFC 9728, section 4).
+    """
     members: dict[str, object] = {
         "issuer": issuer,
         "authorization_endpoint": issuer + AUTHORIZATION_PATH,
@@ -39,4 +45,6 @@ def describe_server(issuer: str, scopes: Collection[str]) -> dict[str, object]:
     # A list without elements has to be left out (section 3.2).
     if scopes:
         members["scopes_supported"] = sorted(scopes)
+    if protected_resources:
+        members["protected_resources"] = sorted(protected_resources)
     return members

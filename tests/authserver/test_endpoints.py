@@ -61,6 +61,7 @@ async def test_the_metadata_lists_exactly_what_works(endpoints: Endpoints) -> No
         "revocation_endpoint_auth_methods_supported": [*confidential, "none"],
         "ui_locales_supported": ["en", "ko"],
         "scopes_supported": ["orders:read", "orders:write"],
+        "protected_resources": ["https://shop.example"],
     }
     for name, url in answer.json.items():
         if name.endswith("_endpoint") and name != "authorization_endpoint":
