@@ -79,7 +79,9 @@ def test_a_person_is_added_by_a_password_on_standard_input(run: Run, file: Path)
     assert PASSWORD not in out
 
 
-@pytest.mark.parametrize("stdin", ["pass word 1", "pass word 1\n", "pass word 1\r\n"])
+@pytest.mark.parametrize(
+    "stdin", ["pass word 1", "pass word 1\n", "pass word 1\r\n", "pass word 1\nmore\n"]
+)
 def test_the_password_is_one_line_whatever_ends_it(
     run: Run, monkeypatch: pytest.MonkeyPatch, stdin: str
 ) -> None:

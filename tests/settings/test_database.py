@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from gateway.settings import Examination
+from gateway.settings.database import DatabaseUrl
 from gateway.settings.models import EmbeddedSettings
 from gateway.settings.reference import render_reference
 from gateway.settings.schema import json_schema
@@ -90,6 +92,7 @@ def test_the_url_comes_from_a_file(read: Callable[..., Examination], tmp_path: P
 def test_a_password_never_prints(read: Callable[..., Examination]) -> None:
     settings = read(with_database(POSTGRESQL)).settings
     assert "geheim" not in repr(settings) + str(settings)
+    assert "geheim" not in DatabaseUrl().write(SecretStr(POSTGRESQL))
 
 
 def test_a_password_in_the_file_is_warned_of(check: Check) -> None:
