@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from gateway.authserver import cors
@@ -22,7 +21,7 @@ from gateway.authserver.clients import Client, find_origins
 from gateway.authserver.conversation import Conversation, punish_reuse
 from gateway.authserver.database import Database, DatabaseUnavailable
 from gateway.authserver.errors import Problem, RequestRefused
-from gateway.authserver.form import parse_form, read_credentials
+from gateway.authserver.form import read_credentials, read_form
 from gateway.authserver.metadata import (
     DEVICE_AUTHORIZATION_PATH,
     INTROSPECTION_PATH,
@@ -42,7 +41,6 @@ from gateway.authserver.options import (
 from gateway.policy.interfaces import RevocationNotAcknowledged, RevocationSource
 
 _MAX_BODY = 64 * 1024
-_BODY_TIMEOUT = 10.0  # seconds
 _THREADS = 8
 _RETRY_AFTER = "1"  # seconds
 
@@ -240,21 +238,9 @@ def _path_of(request: web.Request) -> str:
 
 
 async def _read_snapshot(request: web.Request) -> Snapshot:
-    if request.content_type != "application/x-www-form-urlencoded":
-        raise RequestRefused(Problem.NOT_A_FORM)
-    if "Content-Encoding" in request.headers:
-        raise RequestRefused(Problem.ENCODED_BODY)
     if request.query_string:
         raise RequestRefused(Problem.QUERY_PARAMETERS)
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
-            body = await request.read()
-    except TimeoutError:
-        raise RequestRefused(Problem.BODY_TOO_SLOW) from None
-    except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
-        # Its framing is broken, or the client has gone.
-        raise RequestRefused(Problem.MALFORMED_FORM) from None
-    form = parse_form(body)
+    form = await read_form(request)
     return Snapshot(form, read_credentials(request.headers.getall("Authorization", ()), form))
 
 

@@ -3,6 +3,7 @@
 Strict where the standard lets a server be: what two readers might take for two things is refused.
 """
 
+import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,13 @@ from urllib.parse import (
     unquote_plus,  # noqa: TID251 - form-encoded credentials; no path is read with it
 )
 
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
 from gateway.authserver.errors import Problem, RequestRefused
 
 _MAX_PARAMETERS = 100
+_BODY_TIMEOUT = 10.0  # seconds
 _RESOURCE = "resource"
 
 
@@ -70,6 +75,28 @@ def parse_form(body: bytes) -> Form:
     if any(_has_control_character(text) for pair in pairs for text in pair):
         raise RequestRefused(Problem.CONTROL_CHARACTER)
     return Form.of([(name, value) for name, value in pairs if value])
+
+
+async def read_form(request: web.Request) -> Form:
+    """Read the form that a request carries.
+
+    Raises:
+        RequestRefused: it is no clean form, or it does not arrive.
+        aiohttp.web.HTTPRequestEntityTooLarge: it is longer than the application allows.
+    """
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise RequestRefused(Problem.NOT_A_FORM)
+    if "Content-Encoding" in request.headers:
+        raise RequestRefused(Problem.ENCODED_BODY)
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            body = await request.read()
+    except TimeoutError:
+        raise RequestRefused(Problem.BODY_TOO_SLOW) from None
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
+        # Its framing is broken, or the client has gone.
+        raise RequestRefused(Problem.MALFORMED_FORM) from None
+    return parse_form(body)
 
 
 def read_credentials(authorization: Sequence[str], form: Mapping[str, str]) -> Credentials | None:

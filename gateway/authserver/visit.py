@@ -12,21 +12,19 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from sqlalchemy import Connection
 
 from gateway.authserver.browsers import Cookies
 from gateway.authserver.csrf import Purpose, is_csrf_token, make_csrf_token
 from gateway.authserver.database import Database
 from gateway.authserver.errors import Problem, RequestRefused
-from gateway.authserver.form import Form, parse_form
+from gateway.authserver.form import Form, parse_form, read_form
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.authserver.pages import Pages, choose_language
 from gateway.authserver.pages.models import ErrorKind, ErrorPage, Page, ScopeLine
 from gateway.authserver.sessions import is_cookie_value, new_cookie_value
 from gateway.authserver.throttle import find_client_network
 
-_BODY_TIMEOUT = 10.0  # seconds
 _HEADERS = {
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -130,19 +128,7 @@ class Visit:
             origin != self.site.options.issuer for origin in request.headers.getall("Origin", ())
         ):
             raise stale()
-        if request.content_type != "application/x-www-form-urlencoded":
-            raise RequestRefused(Problem.NOT_A_FORM)
-        if "Content-Encoding" in request.headers:
-            raise RequestRefused(Problem.ENCODED_BODY)
-        try:
-            async with asyncio.timeout(_BODY_TIMEOUT):
-                body = await request.read()
-        except TimeoutError:
-            raise RequestRefused(Problem.BODY_TOO_SLOW) from None
-        except (web.RequestPayloadError, HttpProcessingError, ConnectionError):
-            # Its framing is broken, or the browser has gone.
-            raise RequestRefused(Problem.MALFORMED_FORM) from None
-        return parse_form(body)
+        return await read_form(request)
 
     def csrf(self, purpose: Purpose, subject: str) -> str:
         """Give the token of a form on a page about that subject."""

@@ -12,9 +12,11 @@ from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
     announce,
     describe_acknowledgements,
-    format_time,
     open_embedded,
     parse_lifetime,
+)
+from gateway.cli.terminal import (
+    format_time,
     print_json,
     print_table,
     split_words,

@@ -1,17 +1,12 @@
 """What the commands that administer the embedded server share."""
 
 import asyncio
-import getpass
-import json
 import os
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn
 
 import typer
 
@@ -19,10 +14,11 @@ from gateway.authserver.administration import Administration, AdministrationErro
 from gateway.authserver.database import DatabaseUnavailable, describe_database
 from gateway.authserver.options import AuthorizationServerOptions, embedded_options
 from gateway.cli.configuration import load_settings
+from gateway.cli.terminal import fail
 from gateway.introspection.revocations import publish
 from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
 from gateway.settings import GatewaySettings
-from gateway.settings.findings import Problem, printable
+from gateway.settings.findings import Problem
 from gateway.settings.models import EmbeddedSettings
 from gateway.settings.quantities import format_duration
 from gateway.settings.shapes import Text, fields_of
@@ -30,7 +26,6 @@ from gateway.settings.shapes import Text, fields_of
 _PATIENCE = 1.0  # seconds for all acknowledgements; they take milliseconds
 _LEAST_PATIENCE = 0.3
 _BUDGET = 1.8  # seconds from the process's start, so that it has ended within two
-_MAX_INPUT = 8192  # characters: no token of anybody is longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,36 +146,6 @@ def describe_acknowledgements(count: int) -> str:
     return f"{count} worker{'' if count == 1 else 's'} acknowledged"
 
 
-def read_secret_argument(value: str, name: str) -> str:
-    """Give the argument, or the line on standard input when the argument is `-`.
-
-    An argument is seen by everyone who may list the processes of the machine.
-    """
-    text = sys.stdin.readline(_MAX_INPUT).strip() if value == "-" else value
-    if not text:
-        raise typer.BadParameter(f"{name} is empty")
-    return text
-
-
-def read_password(name: str, *, from_stdin: bool) -> str:
-    """Give the line on standard input, or what is typed twice on a terminal. Never an argument.
-
-    Raises typer.Exit when there is neither.
-    """
-    if from_stdin:
-        line = sys.stdin.buffer.readline(_MAX_INPUT)
-        try:
-            return line.decode("utf-8").removesuffix("\n").removesuffix("\r")
-        except UnicodeDecodeError:
-            fail("the password on standard input is not UTF-8")
-    if not sys.stdin.isatty():
-        fail("there is no terminal to ask for the password; pipe it in, with --password-stdin")
-    password = getpass.getpass(f"Password of {name}: ")
-    if getpass.getpass("The same again: ") != password:
-        fail("the two passwords differ; nothing was changed")
-    return password
-
-
 def parse_lifetime(text: str, key: str, option: str) -> int:
     """Give the seconds of a lifetime that an option names.
 
@@ -192,32 +157,3 @@ def parse_lifetime(text: str, key: str, option: str) -> int:
         return int(shape.parse(text))
     except Problem as problem:
         raise typer.BadParameter(str(problem), param_hint=option) from None
-
-
-def print_json(value: object) -> None:
-    """Print what scripts read."""
-    typer.echo(json.dumps(value, indent=2))
-
-
-def print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print rows in columns. The first row has the headings."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
-
-
-def format_time(seconds: float) -> str:
-    """Write Unix seconds as a date and a time, in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def split_words(values: list[str] | None) -> list[str]:
-    """Give the words of an option that takes several, in one value or in many."""
-    return [word for value in values or () for word in value.split()]
-
-
-def fail(message: str) -> NoReturn:
-    """Say in one line on standard error why the command failed, and exit with 1."""
-    typer.echo(f"gateway: {printable(message)}", err=True)
-    raise typer.Exit(1)

@@ -9,7 +9,9 @@ from gateway.authserver.database import DatabaseUnavailable
 from gateway.authserver.migration import migrate as migrate_database
 from gateway.authserver.options import embedded_options
 from gateway.cli.configuration import ConfigOption, load_settings
-from gateway.cli.embedded import fail
+from gateway.cli.terminal import (
+    fail,
+)
 
 
 def migrate(

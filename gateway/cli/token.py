@@ -11,10 +11,12 @@ from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
     announce,
     describe_acknowledgements,
-    fail,
-    format_time,
     open_embedded,
     parse_lifetime,
+)
+from gateway.cli.terminal import (
+    fail,
+    format_time,
     print_json,
     print_table,
     read_secret_argument,

@@ -10,8 +10,10 @@ from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
     announce,
     describe_acknowledgements,
-    format_time,
     open_embedded,
+)
+from gateway.cli.terminal import (
+    format_time,
     print_json,
     print_table,
     read_password,

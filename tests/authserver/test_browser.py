@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.authserver import account_page, visit
+from gateway.authserver import account_page, form
 from gateway.authserver.administration import NewSecret
 from gateway.authserver.database import Database, DatabaseUnavailable
 from gateway.authserver.server import EmbeddedServer
@@ -135,7 +135,7 @@ async def test_what_is_no_clean_form_is_refused_with_a_page(
 async def test_a_form_that_does_not_arrive_in_time_is_given_up(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visit, "_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(form, "_BODY_TIMEOUT", 0.05)
     host, port = browser.base.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(

@@ -14,6 +14,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.authserver import endpoints as endpoints_module
+from gateway.authserver import form as form_module
 from gateway.authserver import sqlite
 from gateway.authserver.administration import Administration, NewSecret
 from gateway.authserver.options import AuthorizationServerOptions
@@ -157,7 +158,7 @@ async def test_a_body_is_asked_for_when_the_client_waits_for_that(
 async def test_a_body_that_does_not_arrive_is_given_up(
     endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints_module, "_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(form_module, "_BODY_TIMEOUT", 0.05)
     head = (
         b"POST /oauth2/token HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n"
         b"Content-Type: application/x-www-form-urlencoded\r\n\r\na"
