@@ -210,6 +210,26 @@ async def test_of_twenty_answers_at_once_one_counts(
     assert query("SELECT count(*) FROM families") == [(0 if family is None else 1,)]
 
 
+async def test_of_two_answers_in_one_moment_the_later_leaves_nothing(
+    browser: Browser,
+    anne: User,
+    user_code: str,
+    monkeypatch: pytest.MonkeyPatch,
+    query: Callable[..., list[tuple[object, ...]]],
+) -> None:
+    def overtake(*arguments: object) -> object:
+        query("UPDATE device_codes SET denied_at = 1")
+        return allow(*arguments)
+
+    browser.be(anne)
+    confirm = await enter(browser, user_code)
+    monkeypatch.setattr(device_page, "allow", overtake)
+    assert (await browser.send(confirm, action="allow", user_code=user_code)).status == 400
+    assert query("SELECT family_id FROM device_codes") == [(None,)]
+    assert query("SELECT count(*) FROM families") == [(0,)]
+    assert query("SELECT count(*) FROM grants") == [(0,)]
+
+
 async def test_a_person_who_goes_in_this_moment_is_no_failure(
     browser: Browser,
     anne: User,

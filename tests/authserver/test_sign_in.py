@@ -212,6 +212,11 @@ async def test_parallel_guesses_are_bounded_as_well(
     assert len(verified) == 10
 
 
+async def test_success_is_no_guess(browser: Browser, anne: User) -> None:
+    for _ in range(11):
+        assert (await browser.another().sign_in()).status == 303
+
+
 async def test_a_browser_that_knows_the_person_gets_in_during_an_attack_from_elsewhere(
     browser: Browser, server: EmbeddedServer, anne: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
