@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CONFIGURATION = """\
+listen: 127.0.0.1:0
+admin_listen: 127.0.0.1:0
 state_dir: ./state
 introspection_cache: {max_lifetime: 45s}
 authorization_servers:
   local:
     embedded:
+      listen: 127.0.0.1:0
+      issuer: http://127.0.0.1:8081
       access_token_lifetime: 10m
       scopes: {"orders:read": See your orders, "orders:write": Change your orders}
 upstreams:
