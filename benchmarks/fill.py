@@ -7,8 +7,8 @@ from pathlib import Path
 from sqlalchemy import create_engine, delete, func, insert, select
 from sqlalchemy.engine import make_url
 
-from gateway.authserver.clients import find_client
-from gateway.authserver.tables import access_tokens
+from gateway.authserver.records.clients import find_client
+from gateway.authserver.storage.tables import access_tokens
 from gateway.policy.tokenformat import new_token, token_hash
 
 CLIENT = "load"

@@ -6,7 +6,8 @@ The rooms, from the door inwards; imports go down only:
     app.py          one configuration becomes one running gateway
     serving.py      the listeners
     admin/          the operator's port: metrics and health
-    authserver/     the embedded authorization server
+    authserver/     the embedded authorization server: endpoints, sign-in and consent, store
+    client/         the client's role: login and calls from a terminal, the demo's web application
     middleware/     record and guard: what happens to one request, in order
     proxy/          the upstream side: connections, pool, streaming
     introspection/  who vouches for a token: cache, coalescing, RFC 7662, revocations

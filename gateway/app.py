@@ -105,9 +105,9 @@ def _open_embedded(
     log_request: Callable[[str, str, str, int, float], None],
 ) -> "EmbeddedServer":
     # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
-    from gateway.authserver.database import DatabaseUnavailable
     from gateway.authserver.options import embedded_options
     from gateway.authserver.server import EmbeddedServer
+    from gateway.authserver.storage.database import DatabaseUnavailable
 
     options = embedded_options(settings)
     assert options is not None  # noqa: S101 - for the type checker: `name` is it

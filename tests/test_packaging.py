@@ -50,7 +50,8 @@ def test_the_wheel_has_the_whole_package_and_nothing_else(wheel):
     assert shipped == package
     assert "gateway/py.typed" in shipped
     assert any(
-        re.fullmatch(r"gateway/authserver/migrations/versions/v\w+\.py", name) for name in shipped
+        re.fullmatch(r"gateway/authserver/storage/migrations/versions/v\w+\.py", name)
+        for name in shipped
     )
 
 

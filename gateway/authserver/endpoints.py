@@ -15,11 +15,6 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.authserver import cors
-from gateway.authserver.browser import BrowserEndpoints
-from gateway.authserver.clients import Client, find_origins
-from gateway.authserver.conversation import Conversation, punish_reuse
-from gateway.authserver.database import Database, DatabaseUnavailable
 from gateway.authserver.errors import Problem, RequestRefused
 from gateway.authserver.form import read_credentials, read_form
 from gateway.authserver.metadata import (
@@ -30,7 +25,9 @@ from gateway.authserver.metadata import (
     TOKEN_PATH,
     describe_server,
 )
-from gateway.authserver.oauth_server import Answer, ReuseDetected, Snapshot
+from gateway.authserver.oauth import cors
+from gateway.authserver.oauth.conversation import Conversation, punish_reuse
+from gateway.authserver.oauth.oauth_server import Answer, ReuseDetected, Snapshot
 from gateway.authserver.options import (
     AuthorizationServerOptions,
     CountIssued,
@@ -38,6 +35,9 @@ from gateway.authserver.options import (
     LogRequest,
     PublishRevocation,
 )
+from gateway.authserver.people.browser import BrowserEndpoints
+from gateway.authserver.records.clients import Client, find_origins
+from gateway.authserver.storage.database import Database, DatabaseUnavailable
 from gateway.policy.interfaces import RevocationNotAcknowledged, RevocationSource
 
 _MAX_BODY = 64 * 1024

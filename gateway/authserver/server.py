@@ -8,12 +8,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from gateway.authserver.cleanup import Cleaner
-from gateway.authserver.conversation import refuse_coroutines, silence_libraries
-from gateway.authserver.database import Database, DatabaseUnavailable
 from gateway.authserver.endpoints import Endpoints
-from gateway.authserver.lookup import TokenLookup
-from gateway.authserver.migration import prepare
+from gateway.authserver.oauth.conversation import refuse_coroutines, silence_libraries
 from gateway.authserver.options import (
     AuthorizationServerOptions,
     CountIssued,
@@ -21,6 +17,10 @@ from gateway.authserver.options import (
     LogRequest,
     PublishRevocation,
 )
+from gateway.authserver.records.lookup import TokenLookup
+from gateway.authserver.storage.cleanup import Cleaner
+from gateway.authserver.storage.database import Database, DatabaseUnavailable
+from gateway.authserver.storage.migration import prepare
 from gateway.policy.interfaces import AuthorizationServerUnavailable
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token

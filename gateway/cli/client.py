@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.authserver.administration import NewSecret
-from gateway.authserver.clients import Client
 from gateway.authserver.metadata import DEVICE_CODE_GRANT
+from gateway.authserver.records.clients import Client
 from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
     announce,

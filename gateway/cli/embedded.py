@@ -11,8 +11,8 @@ from pathlib import Path
 import typer
 
 from gateway.authserver.administration import Administration, AdministrationError
-from gateway.authserver.database import DatabaseUnavailable, describe_database
 from gateway.authserver.options import AuthorizationServerOptions, embedded_options
+from gateway.authserver.storage.database import DatabaseUnavailable, describe_database
 from gateway.cli.configuration import load_settings
 from gateway.cli.terminal import fail
 from gateway.introspection.revocations import publish

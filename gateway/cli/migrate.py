@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from gateway.authserver.database import DatabaseUnavailable
-from gateway.authserver.migration import migrate as migrate_database
 from gateway.authserver.options import embedded_options
+from gateway.authserver.storage.database import DatabaseUnavailable
+from gateway.authserver.storage.migration import migrate as migrate_database
 from gateway.cli.configuration import ConfigOption, load_settings
 from gateway.cli.terminal import (
     fail,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.authserver.tokens import AccessToken
+from gateway.authserver.records.tokens import AccessToken
 from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
     announce,

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.authserver.grants import GrantedClient
-from gateway.authserver.users import User
+from gateway.authserver.records.grants import GrantedClient
+from gateway.authserver.records.users import User
 from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
     announce,

@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from aiohttp import ClientSession
 from yarl import URL
 
-from gateway.authserver.database import Database
-from gateway.authserver.passwords import hash_password
-from gateway.authserver.sessions import begin_session, find_session
-from gateway.authserver.users import User, find_user, insert_user
+from gateway.authserver.people.passwords import hash_password
+from gateway.authserver.records.sessions import begin_session, find_session
+from gateway.authserver.records.users import User, find_user, insert_user
+from gateway.authserver.storage.database import Database
 from tests.authserver.conftest import ISSUER
 from tests.authserver.people_fixtures import CALLBACK, CHALLENGE
 

@@ -17,17 +17,17 @@ import pytest
 from aiohttp import ClientSession, DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.authserver.clients import Client, insert_client, list_clients
-from gateway.authserver.database import Database
-from gateway.authserver.migration import migrate
 from gateway.authserver.options import AuthorizationServerOptions
+from gateway.authserver.records.clients import Client, insert_client, list_clients
+from gateway.authserver.storage.database import Database
+from gateway.authserver.storage.migration import migrate
 from gateway.policy.interfaces import Revocation, RevocationSource
 from tests.parts.postgresql import PostgresServer
 
 if TYPE_CHECKING:  # a test of one part does not wait for the others to load
     from gateway.authserver.administration import Administration, NewSecret
+    from gateway.authserver.records.users import User
     from gateway.authserver.server import EmbeddedServer
-    from gateway.authserver.users import User
     from tests.authserver.browser_fixtures import Browser
     from tests.authserver.people_fixtures import Person
 
@@ -316,7 +316,7 @@ def app(administration: "Administration") -> "NewSecret":
 @pytest.fixture
 def alice(administration: "Administration", database_url: str, clock: Clock) -> "Iterator[Person]":
     """A person who has signed in somewhere, and allows what she is asked."""
-    from gateway.authserver.database import Database
+    from gateway.authserver.storage.database import Database
     from tests.authserver.people_fixtures import Person
 
     database = Database(database_url)

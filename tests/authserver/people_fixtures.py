@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.authserver import grant_types
-from gateway.authserver.clients import find_client
-from gateway.authserver.database import Database
-from gateway.authserver.devices import approve_device, deny_device, find_device_request
-from gateway.authserver.families import AuthorizationCode, Family, begin_family, insert_code
-from gateway.authserver.grants import allow, delete_grant
-from gateway.authserver.users import User, insert_user
+from gateway.authserver.oauth import grant_types
+from gateway.authserver.records.clients import find_client
+from gateway.authserver.records.devices import approve_device, deny_device, find_device_request
+from gateway.authserver.records.families import AuthorizationCode, Family, begin_family, insert_code
+from gateway.authserver.records.grants import allow, delete_grant
+from gateway.authserver.records.users import User, insert_user
+from gateway.authserver.storage.database import Database
 from gateway.policy.tokenformat import new_token, token_hash
 from tests.authserver.conftest import Answer, Endpoints
 

@@ -1,9 +1,9 @@
 """Tokens put into the database as the token endpoint puts them there, without asking it."""
 
-from gateway.authserver.database import Database
-from gateway.authserver.families import Family
-from gateway.authserver.refresh import RefreshToken, insert_refresh_token
-from gateway.authserver.tokens import Holder, insert_token
+from gateway.authserver.records.families import Family
+from gateway.authserver.records.refresh import RefreshToken, insert_refresh_token
+from gateway.authserver.records.tokens import Holder, insert_token
+from gateway.authserver.storage.database import Database
 from gateway.policy.tokenformat import token_hash
 
 LIFETIME = 600  # seconds

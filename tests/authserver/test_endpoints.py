@@ -15,10 +15,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.authserver import endpoints as endpoints_module
 from gateway.authserver import form as form_module
-from gateway.authserver import sqlite
 from gateway.authserver.administration import Administration, NewSecret
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.authserver.server import EmbeddedServer
+from gateway.authserver.storage import sqlite
 from tests.authserver.conftest import ISSUER, Endpoints, Surroundings, sqlite_only
 from tests.authserver.people_fixtures import (
     DEVICE_GRANT,

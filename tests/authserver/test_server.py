@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from gateway.authserver.administration import Administration, NewSecret
-from gateway.authserver.database import DatabaseUnavailable
 from gateway.authserver.options import AuthorizationServerOptions
 from gateway.authserver.server import EmbeddedServer
+from gateway.authserver.storage.database import DatabaseUnavailable
 from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token

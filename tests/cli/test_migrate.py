@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gateway.authserver.tables import SCHEMA
+from gateway.authserver.storage.tables import SCHEMA
 from gateway.cli.main import main
 from tests.cli.embedded import CONFIGURATION, FOREIGN, write_configuration
 from tests.parts.postgresql import ENCODED_PASSWORD, PASSWORD, PostgresServer

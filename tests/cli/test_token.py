@@ -245,7 +245,7 @@ def test_a_locked_database_is_told_in_words_with_the_mend(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
 ) -> None:
     """Here a shell holds the write lock, as a transaction that nobody ends does."""
-    monkeypatch.setattr("gateway.authserver.sqlite.connect.__defaults__", (0.05,))
+    monkeypatch.setattr("gateway.authserver.storage.sqlite.connect.__defaults__", (0.05,))
     token = run(*ISSUE)[1].strip()
     database = file.parent / "state" / "gateway.db"
     arguments = {"revoke": (token,), "remove": ("shop",), "issue": ("--client", "shop")}
@@ -264,7 +264,7 @@ def test_a_locked_database_is_told_in_words_with_the_mend(
 def test_a_database_that_is_locked_for_readers_too_is_told_in_the_same_words(
     run: Run, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.authserver.sqlite.connect.__defaults__", (0.05,))
+    monkeypatch.setattr("gateway.authserver.storage.sqlite.connect.__defaults__", (0.05,))
     database = file.parent / "state" / "gateway.db"
     with closing(sqlite3.connect(database, isolation_level=None)) as shell:
         shell.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from gateway.authserver.administration import Administration
-from gateway.authserver.clients import find_client
-from gateway.authserver.database import Database
-from gateway.authserver.grants import allow
 from gateway.authserver.options import embedded_options
+from gateway.authserver.records.clients import find_client
+from gateway.authserver.records.grants import allow
+from gateway.authserver.storage.database import Database
 from gateway.cli.main import main
 from gateway.settings import load
 from tests.cli.embedded import worker, write_configuration

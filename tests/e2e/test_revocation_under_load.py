@@ -16,11 +16,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.authserver.administration import Administration
-from gateway.authserver.clients import find_client
-from gateway.authserver.database import Database
-from gateway.authserver.families import begin_family
-from gateway.authserver.grants import allow
 from gateway.authserver.options import embedded_options
+from gateway.authserver.records.clients import find_client
+from gateway.authserver.records.families import begin_family
+from gateway.authserver.records.grants import allow
+from gateway.authserver.storage.database import Database
 from gateway.policy.tokenformat import new_token
 from gateway.settings import load
 from tests.authserver.records import insert_token_of

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import IntegrityError
 
-from gateway.authserver import clients
 from gateway.authserver.administration.opened import AdministrationError, Opened
 from gateway.authserver.administration.registration import Registration
-from gateway.authserver.clients import Client
+from gateway.authserver.records import clients
+from gateway.authserver.records.clients import Client
 from gateway.policy.interfaces import Revocation
 from gateway.policy.tokenformat import new_token, token_hash
 

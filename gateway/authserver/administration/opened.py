@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection
 from types import TracebackType
 from typing import Self
 
-from gateway.authserver.database import Database
-from gateway.authserver.migration import migrate
 from gateway.authserver.options import AuthorizationServerOptions
+from gateway.authserver.storage.database import Database
+from gateway.authserver.storage.migration import migrate
 
 
 class AdministrationError(Exception):

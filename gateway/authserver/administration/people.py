@@ -3,13 +3,13 @@
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from gateway.authserver import users
 from gateway.authserver.administration.clients import UnknownClient
 from gateway.authserver.administration.opened import AdministrationError, Opened
-from gateway.authserver.clients import find_client
-from gateway.authserver.grants import GrantedClient, delete_grant, list_grants
-from gateway.authserver.passwords import hash_password
-from gateway.authserver.users import User, normalize_name
+from gateway.authserver.people.passwords import hash_password
+from gateway.authserver.records import users
+from gateway.authserver.records.clients import find_client
+from gateway.authserver.records.grants import GrantedClient, delete_grant, list_grants
+from gateway.authserver.records.users import User, normalize_name
 from gateway.policy.interfaces import Revocation
 
 

@@ -8,11 +8,17 @@ from sqlalchemy import Connection, select
 
 from gateway.authserver.administration.clients import ClientAdministration, UnknownClient
 from gateway.authserver.administration.opened import AdministrationError
-from gateway.authserver.clients import find_client
-from gateway.authserver.families import find_family, revoke_family
-from gateway.authserver.refresh import find_refresh_token
-from gateway.authserver.tables import access_tokens, clients, families, grants, users
-from gateway.authserver.tokens import AccessToken, Holder, find_token, insert_token, revoke_token
+from gateway.authserver.records.clients import find_client
+from gateway.authserver.records.families import find_family, revoke_family
+from gateway.authserver.records.refresh import find_refresh_token
+from gateway.authserver.records.tokens import (
+    AccessToken,
+    Holder,
+    find_token,
+    insert_token,
+    revoke_token,
+)
+from gateway.authserver.storage.tables import access_tokens, clients, families, grants, users
 from gateway.policy.interfaces import Revocation
 from gateway.policy.tokenformat import has_valid_checksum, new_token, token_hash
 

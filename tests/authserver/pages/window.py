@@ -11,7 +11,7 @@ from playwright.sync_api import Page as Tab
 
 from gateway.authserver.pages import Pages
 from gateway.authserver.pages.models import Page
-from gateway.authserver.visit import _POLICY
+from gateway.authserver.people.visit import _POLICY
 
 # Without these it looks up its maker's hosts, which no page needs.
 _FLAGS = [

@@ -1,0 +1,1 @@
+"""What programs ask, on Authlib: tokens, introspection, revocation, device authorization."""

@@ -1,0 +1,1 @@
+"""What people do: sign in, consent, approve a device, see which apps have access."""

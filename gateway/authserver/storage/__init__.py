@@ -1,0 +1,1 @@
+"""Where everything rests: the databases, the schema, the way there, the cleaning up."""
