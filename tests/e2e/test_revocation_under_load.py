@@ -23,7 +23,7 @@ from gateway.authserver.records.grants import allow
 from gateway.authserver.storage.database import Database
 from gateway.policy.tokenformat import new_token
 from gateway.settings import load
-from tests.authserver.records import insert_token_of
+from tests.authserver.stored import insert_token_of
 from tests.e2e.programs import Gateway, embedded_server, free_port
 
 CALLERS = 200

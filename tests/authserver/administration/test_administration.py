@@ -19,7 +19,7 @@ from gateway.policy.interfaces import Revocation
 from gateway.policy.tokenformat import has_valid_checksum, new_token, token_hash
 from tests.authserver.conftest import ISSUER, Clock, sqlite_only
 from tests.authserver.people_fixtures import Person
-from tests.authserver.records import insert_token_of
+from tests.authserver.stored import insert_token_of
 
 Query = Callable[..., list[tuple[Any, ...]]]
 GRANT = ["client_credentials"]

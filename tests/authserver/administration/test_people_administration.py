@@ -22,7 +22,7 @@ from gateway.authserver.storage.database import Database
 from gateway.policy.interfaces import Revocation
 from gateway.policy.tokenformat import new_token
 from tests.authserver.conftest import ISSUER, Clock
-from tests.authserver.records import insert_token_of
+from tests.authserver.stored import insert_token_of
 
 Query = Callable[..., list[tuple[Any, ...]]]
 PASSWORD = "correct horse"
