@@ -5,41 +5,12 @@ import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Self
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import httpx
 
-
-@dataclass
-class Form:
-    """A form of a page: where it goes, what is in it, and its buttons by their value."""
-
-    action: str
-    fields: dict[str, str] = field(default_factory=dict)
-    buttons: list[tuple[str, str]] = field(default_factory=list)
-
-
-class _Forms(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.forms: list[Form] = []
-        self._form: Form | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self._form = Form(found.get("action", ""))
-            self.forms.append(self._form)
-        elif self._form is not None and tag == "input" and "name" in found:
-            self._form.fields[found["name"]] = found.get("value", "")
-        elif self._form is not None and tag == "button" and "name" in found:
-            self._form.buttons.append((found["name"], found.get("value", "")))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "form":
-            self._form = None
+from tests.e2e.forms import Form, read_forms
 
 
 @dataclass
@@ -53,9 +24,7 @@ class Page:
 
     @property
     def forms(self) -> list[Form]:
-        parser = _Forms()
-        parser.feed(self.text)
-        return parser.forms
+        return read_forms(self.text)
 
     @property
     def query(self) -> dict[str, str]:
