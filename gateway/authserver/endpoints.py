@@ -36,6 +36,7 @@ from gateway.authserver.options import (
     PublishRevocation,
 )
 from gateway.authserver.people.browser import BrowserEndpoints
+from gateway.authserver.people.throttle import Throttle, Throttled, find_client_network
 from gateway.authserver.records.clients import Client, find_origins
 from gateway.authserver.storage.database import Database, DatabaseUnavailable
 from gateway.policy.interfaces import RevocationNotAcknowledged, RevocationSource
@@ -78,6 +79,7 @@ class Endpoints:
         self._log_request = log_request
         self._clock = clock
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="authserver")
+        self._throttle = Throttle()
         self._browser = BrowserEndpoints(
             options, database, self._executor, publish, count_sign_in, clock
         )
@@ -164,6 +166,18 @@ class Endpoints:
         return await self._converse(request, Conversation.revoke)
 
     async def _authorize_device(self, request: web.Request) -> web.Response:
+        # A public client's id is no secret, and each request stores something.
+        network = find_client_network(
+            request.remote,
+            request.headers.getall("X-Forwarded-For", ()),
+            self._options.trusted_proxies,
+        )
+        try:
+            self._throttle.begin_device(network)
+        except Throttled as throttled:
+            response = self._refuse(Problem.TOO_MANY_REQUESTS)
+            response.headers["Retry-After"] = str(throttled.retry_after)
+            return response
         return await self._converse(request, Conversation.authorize_device)
 
     async def _converse(self, request: web.Request, converse: _Converse) -> web.Response:

@@ -52,6 +52,11 @@ class Problem(Enum):
     )
     ACCESS_DENIED = 400, "access_denied", "The person has denied the request."
     EXPIRED_TOKEN = 400, "expired_token", "The device code has expired."
+    TOO_MANY_REQUESTS = (
+        429,
+        "temporarily_unavailable",
+        "Too many requests came from this address. Try again later.",
+    )
     NOT_FOUND = 404, "invalid_request", "There is nothing at this path."
     METHOD_NOT_ALLOWED = 405, "invalid_request", "This path does not take this method."
     EXPECTATION_FAILED = 417, "invalid_request", "Only 100-continue can be expected."

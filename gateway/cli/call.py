@@ -88,7 +88,11 @@ def _print_nothing(response: aiohttp.ClientResponse) -> None:
 
 
 def _print_head(response: aiohttp.ClientResponse) -> None:
-    lines = [f"HTTP/1.1 {response.status} {response.reason or ''}".rstrip().encode()]
+    lines = [
+        f"HTTP/1.1 {response.status} {response.reason or ''}".rstrip().encode(
+            "utf-8", "surrogateescape"
+        )
+    ]
     lines += [b": ".join(pair) for pair in response.raw_headers]
     _print_body(b"\r\n".join([*lines, b"", b""]))
 

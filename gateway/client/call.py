@@ -151,8 +151,7 @@ async def _check_binding(http: HttpClient, account: Account, resource: str, orig
             f"{origin}; sign in with gateway login {issuer} --resource {origin}"
         )
     server = await discover(http, account.issuer)
-    listed = server.protected_resources
-    if listed is not None and not {resource, resource.rstrip("/")} & listed:
+    if not server.lists_resource(resource):
         raise ClientError(
             f"{origin} says that it takes tokens of {issuer}, which does not list it; "
             f"if you trust it: gateway call --issuer {issuer} …"

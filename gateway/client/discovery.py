@@ -32,6 +32,14 @@ class ServerMetadata:
     takes_basic: bool  # client_secret_basic at the token endpoint
     protected_resources: frozenset[str] | None  # RFC 9728, section 4; None: it does not say
 
+    def lists_resource(self, resource: str) -> bool:
+        """Say whether the server bears a resource out that claims to take its tokens.
+
+        A server that lists none neither bears it out nor denies it.
+        """
+        listed = self.protected_resources
+        return listed is None or resource in listed or resource.rstrip("/") in listed
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceMetadata:

@@ -11,7 +11,7 @@ from gateway.client.errors import ClientError, NotFound
 from gateway.client.store import Account, CredentialStore
 from gateway.client.token_endpoint import ClientIdentity, TokenEndpoint
 from gateway.client.transport import HttpClient, check_url
-from gateway.settings.findings import quoted
+from gateway.settings.findings import printable, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ async def log_in(
     bound = [str(check_url(resource)[0]) for resource in wish.resources]
     server, origin = await find_server(http, address)
     if origin is not None:
+        if not server.lists_resource(origin):
+            raise ClientError(
+                f"{quoted(address)} says that it takes tokens of {printable(server.issuer)}, which "
+                f"does not list it; if you trust it: gateway login {printable(server.issuer)}"
+            )
         bound.append(origin)
     client = ClientIdentity(wish.client_id, client_secret)
     endpoint = TokenEndpoint(http, server, client)

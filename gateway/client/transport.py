@@ -40,6 +40,8 @@ class Answer:
         """Give the JSON object in the body. Raises ServerUnreachable when there is none."""
         try:
             members = json.loads(self.body)
+            # Half a character, which JSON can spell and nothing can send on.
+            json.dumps(members, ensure_ascii=False).encode("utf-8")
         except (ValueError, RecursionError):
             members = None
         if not isinstance(members, dict):

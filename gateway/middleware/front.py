@@ -8,8 +8,9 @@ framing breaks. This file is the only one that knows of it.
 import asyncio
 import logging
 import random  # noqa: TID251 - for request ids, which need not be unguessable
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
@@ -61,6 +62,7 @@ class FrontLimits:
 
 RefuseMalformed = Callable[[Exchange, Reason, str], web.StreamResponse]
 Handler = Callable[[Exchange], Awaitable[web.StreamResponse]]
+_EndpointHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class BoundedProtocol(RequestHandler):
@@ -158,6 +160,12 @@ class EndpointProtocol(BoundedProtocol):
 
     __slots__ = ()
 
+    def __init__(self, server: web.Server, limits: FrontLimits, **kwargs: Any) -> None:
+        super().__init__(server, limits, **kwargs)
+        # aiohttp answers Expect before any handler or middleware of ours, and repeats it.
+        handler = cast(_EndpointHandler, self._request_handler)
+        self._request_handler = partial(_answer_expectation, handler)
+
     def handle_error(
         self,
         request: web.BaseRequest,  # noqa: ARG002 - not a word of it is repeated
@@ -172,17 +180,32 @@ class EndpointProtocol(BoundedProtocol):
         else:
             log.error("a request failed", exc_info=exc)
             members = {"error": "server_error", "error_description": "The request failed."}
-        response = web.json_response(
-            members,
-            status=status,
-            headers={
-                "Cache-Control": "no-store",
-                "X-Content-Type-Options": "nosniff",
-                "Server": "gateway",
-            },
-        )
-        response.force_close()
-        return response
+        return _refuse_at_endpoint(status, members)
+
+
+async def _answer_expectation(
+    handler: _EndpointHandler, request: web.BaseRequest
+) -> web.StreamResponse:
+    """Refuse what nobody here can meet (RFC 9110, section 10.1.1)."""
+    expected = request.headers.get("Expect")
+    if expected is None or expected.lower() == "100-continue":
+        return await handler(request)
+    words = "Only 100-continue can be expected."
+    return _refuse_at_endpoint(417, {"error": "invalid_request", "error_description": words})
+
+
+def _refuse_at_endpoint(status: int, members: Mapping[str, str]) -> web.Response:
+    response = web.json_response(
+        members,
+        status=status,
+        headers={
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "Server": "gateway",
+        },
+    )
+    response.force_close()
+    return response
 
 
 class FrontProtocol(BoundedProtocol):

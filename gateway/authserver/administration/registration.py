@@ -8,6 +8,7 @@ sections 7 and 8).
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from gateway.authserver.administration.opened import AdministrationError
 from gateway.authserver.metadata import DEVICE_CODE_GRANT, GRANT_TYPES
@@ -24,6 +25,8 @@ _MAX_LIFETIME = 366 * 24 * 60 * 60  # seconds
 # mend in ways of their own, and the address becomes another one.
 _URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(.*)")
+# What answers bring (RFC 6749, sections 4.1.2 and 4.1.2.1; RFC 9207).
+_RESERVED = frozenset({"code", "state", "iss", "error", "error_description", "error_uri"})
 _SHORT_NAMES = {"device_code": DEVICE_CODE_GRANT}
 # Those that a person stands behind: they come with refresh tokens.
 _PERSONS_GRANTS = frozenset({"authorization_code", DEVICE_CODE_GRANT})
@@ -131,6 +134,7 @@ def check_redirect_uri(uri: str) -> None:
         raise AdministrationError(
             f"{shown} has a fragment (RFC 6749, section 3.1.2); remove the # and all behind it"
         )
+    _check_query(uri, shown)
     match = _SCHEME.fullmatch(uri)
     if match is None:
         raise AdministrationError(
@@ -149,6 +153,14 @@ def check_redirect_uri(uri: str) -> None:
         raise AdministrationError(f"{shown} has user information; remove everything up to the @")
     elif not rest.strip("/"):
         raise AdministrationError(f"{shown} is a scheme alone; add a path, as in /callback")
+
+
+def _check_query(uri: str, shown: str) -> None:
+    names = {name for name, _ in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
+    if reserved := sorted(_RESERVED & names):
+        raise AdministrationError(
+            f"{shown} has the parameter {reserved[0]}, which every answer brings; remove it"
+        )
 
 
 def _check_web_address(uri: str, shown: str) -> None:

@@ -80,7 +80,6 @@ class DevicePage:
             return await self._look_up(visit, form, session, code)
         if action not in ("allow", "deny", "switch-account"):
             raise PageRefused(400, ErrorPage(ErrorKind.BAD_REQUEST))
-        # Before anything is looked up: else this form would be a way to try codes.
         if not visit.is_from_page(form, Purpose.DEVICE_CONSENT, code):
             raise stale(_entrance(code).url)
         if action == "switch-account":
@@ -121,6 +120,14 @@ class DevicePage:
     async def _decide(
         self, visit: Visit, session: Session, code: str, *, is_allowed: bool
     ) -> web.Response:
+        # Who is signed in can make the form's token for any code: this is a way to try them, too.
+        try:
+            counted = self._throttle.begin_code(visit.network, session.user_id)
+        except Throttled as throttled:
+            return self._show_form(
+                visit, session, code, 429, DeviceCodeProblem.THROTTLED, throttled.retry_after
+            )
+
         def decide(connection: Connection, now: int) -> Client:
             request, client = self._find(connection, now, code)
             if is_allowed:
@@ -133,6 +140,7 @@ class DevicePage:
             client = await self._site.transact(decide)
         except (_NoRequest, IntegrityError):  # answered, expired; the client or person has gone
             return self._show_form(visit, session, code, 400, DeviceCodeProblem.UNKNOWN)
+        self._throttle.forgive(counted)
         return visit.show(DeviceDonePage(is_allowed, client.display_name))
 
     def _find(self, connection: Connection, now: int, code: str) -> tuple[DeviceRequest, Client]:

@@ -104,7 +104,7 @@ class SignIn:
         try:
             verdict = await self._passwords.verify(known, form.get("password", ""))
         except PasswordsBusy:
-            self._throttle.forgive(counted)
+            self._throttle.forget(counted)
             return self.show(
                 visit,
                 entrance,

@@ -26,6 +26,9 @@ _AT_BROWSER = RateLimitItemPerMinute(10, 10, namespace="browser")
 _CODES_OF_PERSON = RateLimitItemPerMinute(10, 10, namespace="code-person")
 _CODES_AT_ADDRESS = RateLimitItemPerMinute(50, 10, namespace="code-address")
 
+# A device asks once for each time that somebody wants to connect it.
+_DEVICES_AT_ADDRESS = RateLimitItemPerMinute(100, 10, namespace="device-address")
+
 
 class Throttled(Exception):  # noqa: N818 - a state, not a fault
     """Too many tries; `retry_after` is in seconds."""
@@ -71,16 +74,31 @@ class Throttle:
         """Count a try to enter a device's code. Raises Throttled."""
         return self._count([(_CODES_AT_ADDRESS, address), (_CODES_OF_PERSON, user_id)], [])
 
-    def forgive(self, counted: Try) -> None:
-        """Take back a try that was no guess: it succeeded, or was never made.
+    def begin_device(self, address: str) -> Try:
+        """Count a request of a device for codes. Raises Throttled."""
+        return self._count([(_DEVICES_AT_ADDRESS, address)], [])
 
-        The buckets of whoever succeeded are emptied. Those that are shared with strangers only lose
-        this one try: else somebody with an account would empty them for guesses at others.
+    def forgive(self, counted: Try) -> None:
+        """Take back a try that succeeded, and empty the buckets of whoever it was.
+
+        Those that are shared with strangers only lose this one try: else somebody with an account
+        would empty them for guesses at others.
         """
-        for key in counted.keys:
-            self._storage.decr(key)
+        self._take_back(counted.keys)
         for key in counted.own_keys:
             self._storage.clear(key)
+
+    def forget(self, counted: Try) -> None:
+        """Take back a try that was never made."""
+        self._take_back((*counted.keys, *counted.own_keys))
+
+    def _take_back(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            # An empty bucket goes, or names that nobody has would stay behind.
+            if self._storage.get(key) <= 1:
+                self._storage.clear(key)
+            else:
+                self._storage.decr(key)
 
     def _count(
         self,

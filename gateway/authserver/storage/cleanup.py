@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, delete, select
+from sqlalchemy import Column, ColumnElement, Connection, delete, select
 
 from gateway.authserver.storage.database import Database, DatabaseUnavailable, begin_write
 from gateway.authserver.storage.tables import (
@@ -25,6 +25,7 @@ from gateway.authserver.storage.tables import (
 )
 
 KEPT: Final = 24 * 3600  # seconds after the expiry
+_KEPT_UNANSWERED: Final = 600  # of a device that nobody approved: anybody can make such rows
 _LIMIT = 200  # rows of a table in a step: some milliseconds of SQLite's one write lock
 _INTERVAL = 60.0  # seconds between two looks
 _SHORTEST_PAUSE = 0.05  # seconds between two steps while there is a backlog
@@ -42,6 +43,7 @@ def sweep(connection: Connection, now: float, limit: int) -> int:
     before = int(now) - KEPT
     begin_write(connection)
     count = _sweep_families(connection, before, limit)
+    count += _sweep_unanswered_devices(connection, int(now) - _KEPT_UNANSWERED, limit)
     for table in (authorization_codes, device_codes, sessions, access_tokens):
         hashes = _find_expired(connection, table.c.hash, table.c.expires_at, before, limit)
         count += _delete(connection, table.c.hash, hashes)
@@ -62,12 +64,26 @@ def _sweep_families(connection: Connection, before: int, limit: int) -> int:
     return count
 
 
+def _sweep_unanswered_devices(connection: Connection, before: int, limit: int) -> int:
+    unanswered = device_codes.c.family_id.is_(None)
+    hashes = _find_expired(
+        connection, device_codes.c.hash, device_codes.c.expires_at, before, limit, unanswered
+    )
+    return _delete(connection, device_codes.c.hash, hashes)
+
+
 def _find_expired(
-    connection: Connection, key: Column[Any], expires_at: Column[Any], before: int, limit: int
+    connection: Connection,
+    key: Column[Any],
+    expires_at: Column[Any],
+    before: int,
+    limit: int,
+    *conditions: ColumnElement[bool],
 ) -> list[Any]:
     # Locked, on PostgreSQL: a family that is just being extended is passed over, and what another
     # gateway is deleting.
-    statement = select(key).where(expires_at < before).order_by(expires_at).limit(limit)
+    statement = select(key).where(expires_at < before, *conditions)
+    statement = statement.order_by(expires_at).limit(limit)
     return list(connection.execute(statement.with_for_update(skip_locked=True)).scalars())
 
 
