@@ -141,20 +141,27 @@ class Endpoints:
 
     async def _describe(self, request: web.Request) -> web.Response:
         response = _respond(200, self._metadata)
-        origin = cors.read_origin(request)
-        if origin is not None:
-            try:
-                cors.allow_origin(response, origin, await self._find_origins())
-            except DatabaseUnavailable as error:  # whoever is no script does not depend on it
-                _logger.error("database unavailable: %s", error)
+        await self._allow_registered_origin(request, response)
         return response
 
     async def _answer_preflight(self, request: web.Request) -> web.Response:
         response = web.Response(status=204, headers=_HEADERS)
-        origin = cors.read_origin(request)
-        if origin is not None and cors.allow_origin(response, origin, await self._find_origins()):
+        if await self._allow_registered_origin(request, response):
             cors.allow_request(response, _path_of(request))
         return response
+
+    async def _allow_registered_origin(
+        self, request: web.Request, response: web.StreamResponse
+    ) -> bool:
+        """Let a script read the answer if any client has registered its origin."""
+        origin = cors.read_origin(request)
+        if origin is None:
+            return False
+        try:
+            return cors.allow_origin(response, origin, await self._find_origins())
+        except DatabaseUnavailable as error:  # whoever is no script does not depend on it
+            _logger.error("database unavailable: %s", error)
+            return False
 
     async def _issue(self, request: web.Request) -> web.Response:
         return await self._converse(request, Conversation.issue)
