@@ -1,4 +1,4 @@
-"""`make bench-authserver`: what the embedded authorization server costs, on both databases.
+"""`make bench`, its second half: what the embedded authorization server costs, on both databases.
 
 Prints a table and writes benchmarks/results/authserver.json; benchmarks/README.md says how to read
 it. Ends with an error when one answer has another status than it should.
@@ -248,7 +248,7 @@ def rows_of(server: Server, folder: Path, tokens: Sequence[str], stored: int) ->
     ]
 
 
-def sign_in_row(server: Server, folder: Path) -> Row:
+def sign_in_row(server: Server, folder: Path, stored: int) -> Row:
     """Gives the row of people who sign in: one form, posted again and again."""
     connection = http.client.HTTPConnection("127.0.0.1", server.issuer, timeout=10)
     connection.request("GET", "/account")
@@ -265,7 +265,14 @@ def sign_in_row(server: Server, folder: Path) -> Row:
     requests = write_requests(
         folder / f"{server.database}-sign-in.lua", [("POST", "/account", headers, body)]
     )
-    return Row("sign-in", server, server.issuer, 303, requests, SIGN_IN_CONNECTIONS)
+    return Row(
+        f"sign-in, {stored:,} tokens stored",
+        server,
+        server.issuer,
+        303,
+        requests,
+        SIGN_IN_CONNECTIONS,
+    )
 
 
 def measure(rows: Sequence[Row], rounds: int, seconds: int) -> None:
@@ -324,8 +331,7 @@ def measure_all(folder: Path, rounds: int, seconds: int) -> list[Row]:
                 print(f"storing {stored:,} tokens in {server.database}", file=sys.stderr)
                 tokens = fill(server.url, stored, ASKED)
                 rows += rows_of(server, folder, tokens, stored)
-            if stored == FEW:
-                rows += [sign_in_row(server, folder) for server in servers]
+            rows += [sign_in_row(server, folder, stored) for server in servers]
             measure(rows, rounds, seconds)
             table += rows
     return table
@@ -350,7 +356,7 @@ def as_text(table: Sequence[Row]) -> str:
 
 def main() -> int:
     """Gives the exit status: 0 when every figure means what it says."""
-    parser = argparse.ArgumentParser(prog="make bench-authserver", description=__doc__)
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="how long one row of a round takes")
     parser.add_argument("--output", type=Path, default=RESULT)
