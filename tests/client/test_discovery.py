@@ -52,6 +52,14 @@ async def test_an_answer_without_end_is_given_up(http, server):
         await discover(http, server.origin)
 
 
+@pytest.mark.parametrize("name", ["issuer", "token_endpoint", "x"])
+async def test_metadata_with_half_a_character_is_none(http, server, name):
+    """JSON can spell a lone surrogate, and nothing can be sent or shown with one."""
+    server.says(AUTHORIZATION_SERVER, {"issuer": server.origin, name: f"{server.origin}/\ud800"})
+    with pytest.raises(NotFound, match="is no authorization server"):
+        await discover(http, server.origin)
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [

@@ -80,6 +80,20 @@ async def test_a_server_that_fails_costs_no_refresh_token(server, store, http):
     assert store.read()[0].refresh_token == "RT1"
 
 
+@pytest.mark.parametrize(
+    "members",
+    [{"access_token": "AT2\ud800"}, {"scope": "\udfff"}, {"x": [{"\udc80": 1}]}],
+    ids=["in the token", "in the scope", "in a name"],
+)
+async def test_half_a_character_in_an_answer_is_the_servers_failure(server, store, http, members):
+    """JSON can spell a lone surrogate, and nothing can be stored or sent with one."""
+    store.put(account(server.origin, expires_at=1.0))
+    server.says("/token", {"access_token": "AT2", "token_type": "Bearer"} | members)
+    with pytest.raises(ServerUnreachable, match="no JSON object"):
+        await freshen(http, store, store.read()[0])
+    assert store.read()[0].refresh_token == "RT1"
+
+
 async def test_who_signed_out_meanwhile_is_told_so(server, store, http):
     old = account(server.origin, expires_at=1.0)
     with pytest.raises(SignInLost, match="signed out meanwhile"):

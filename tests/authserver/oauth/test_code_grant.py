@@ -19,6 +19,7 @@ from gateway.policy.tokenformat import has_valid_checksum, new_token, token_hash
 from tests.authserver.conftest import ISSUER, Clock, Endpoints, Surroundings
 from tests.authserver.people_fixtures import (
     CALLBACK,
+    CHALLENGE,
     VERIFIER,
     Person,
     ask,
@@ -236,13 +237,38 @@ async def test_a_code_that_is_used_again_revokes_what_it_gave(
     token = str((await redeem(endpoints, desk, code)).json["access_token"])
     clock.now += 3600  # the code has expired long ago, and it is reuse all the same
 
-    answer = await redeem(endpoints, desk, code, code_verifier=OTHER_VERIFIER)
+    answer = await redeem(endpoints, desk, code)
 
     assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
     assert surroundings.published == [Revocation(ISSUER, "grant", f"{alice.user.id} desk")]
     assert surroundings.sources == ["reuse"]
     assert await server.introspect(token) == Inactive(Reason.REVOKED_TOKEN)
     assert surroundings.issued == ["authorization_code"]
+
+
+@pytest.mark.parametrize(
+    "verifier", [OTHER_VERIFIER, None, "", "short", CHALLENGE, VERIFIER + "ü", "x" * 43_000]
+)
+async def test_a_used_code_without_its_verifier_revokes_nothing(
+    endpoints: Endpoints,
+    app: NewSecret,
+    alice: Person,
+    surroundings: Surroundings,
+    server: EmbeddedServer,
+    verifier: str | None,
+) -> None:
+    """A code stands in histories and logs; who found it there must not sign a person out."""
+    code = alice.authorize("app")
+    token = str((await redeem(endpoints, app, code)).json["access_token"])
+
+    answer = await redeem(endpoints, app, code, code_verifier=verifier)
+
+    assert answer.status == 400
+    assert surroundings.published == []
+    assert isinstance(await server.introspect(token), Token)
+    # Nor does it hide the reuse of who has both.
+    assert (await redeem(endpoints, app, code)).json["error"] == "invalid_grant"
+    assert await server.introspect(token) == Inactive(Reason.REVOKED_TOKEN)
 
 
 async def test_reuse_leaves_what_came_of_another_authorization(

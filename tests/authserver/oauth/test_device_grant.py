@@ -261,6 +261,29 @@ async def test_of_twenty_polls_at_once_one_succeeds_and_then_nothing_of_it_is_le
     assert set(surroundings.published) == {Revocation(ISSUER, "grant", f"{alice.user.id} app")}
 
 
+async def test_a_device_code_that_is_used_again_revokes_what_it_gave(
+    endpoints: Endpoints,
+    app: NewSecret,
+    alice: Person,
+    server: EmbeddedServer,
+    surroundings: Surroundings,
+    clock: Clock,
+) -> None:
+    begun = await begin(endpoints, app)
+    alice.approve(str(begun.json["user_code"]))
+    given = (await poll(endpoints, app, begun)).json
+    clock.now += 3600  # the code has expired long ago, and it is reuse all the same
+
+    answer = await poll(endpoints, app, begun)
+
+    assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
+    assert surroundings.published == [Revocation(ISSUER, "grant", f"{alice.user.id} app")]
+    assert surroundings.sources == ["reuse"]
+    said = await server.introspect(str(given["access_token"]))
+    assert said == Inactive(Reason.REVOKED_TOKEN)
+    assert (await refresh(endpoints, app, given["refresh_token"])).json["error"] == "invalid_grant"
+
+
 async def test_a_failed_poll_does_not_burn_the_code(
     endpoints: Endpoints, app: NewSecret, alice: Person
 ) -> None:
@@ -318,6 +341,20 @@ async def test_what_is_no_device_code_is_refused(endpoints: Endpoints, app: NewS
         assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
     missing = await ask(endpoints, app, grant_type=DEVICE_GRANT)
     assert (missing.status, missing.json["error"]) == (400, "invalid_request")
+
+
+async def test_an_address_asks_a_hundred_times_in_ten_minutes_and_then_nothing_is_stored(
+    endpoints: Endpoints, app: NewSecret, query: Query
+) -> None:
+    """A public client's name is no secret, and each request leaves a row."""
+    for _ in range(100):
+        assert (await begin(endpoints, app)).status == 200
+
+    answer = await begin(endpoints, app)
+
+    assert (answer.status, answer.json["error"]) == (429, "temporarily_unavailable")
+    assert 0 < int(answer.headers["Retry-After"]) <= 600
+    assert query("SELECT count(*) FROM device_codes") == [(100,)]
 
 
 async def test_a_stranger_begins_nothing(endpoints: Endpoints, desk: NewSecret) -> None:

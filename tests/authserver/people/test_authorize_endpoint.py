@@ -74,6 +74,18 @@ async def test_the_code_is_good_for_what_was_allowed(
     assert tokens.json["scope"] == "orders:read"
 
 
+async def test_the_code_can_be_redeemed_for_a_minute(
+    browser: Browser, endpoints: Endpoints, anne: User, desk: NewSecret, clock: Clock
+) -> None:
+    browser.be(anne)
+    in_time = (await browser.allow(authorize_url())).answer["code"]
+    late = (await browser.get(authorize_url())).answer["code"]  # allowed already
+    clock.now += 59
+    assert (await redeem(endpoints, desk, in_time)).status == 200
+    clock.now += 1
+    assert (await redeem(endpoints, desk, late)).json["error"] == "invalid_grant"
+
+
 async def test_the_redirect_keeps_the_registered_query(
     browser: Browser, administration: Administration, anne: User
 ) -> None:

@@ -1,11 +1,12 @@
 """Throttling: who guesses is stopped, and nobody locks another out for good."""
 
+from collections.abc import Callable
 from ipaddress import ip_network
 
 import pytest
 from limits.storage import memory
 
-from gateway.authserver.people.throttle import Throttle, Throttled, find_client_network
+from gateway.authserver.people.throttle import Throttle, Throttled, Try, find_client_network
 
 
 class Time:
@@ -98,6 +99,37 @@ def test_success_empties_its_own_buckets_and_costs_no_shared_one() -> None:
     assert count_tries(throttle, "a", "anne") == 10
     for _ in range(1000):
         throttle.forgive(throttle.begin_sign_in("office", "bert", None))
+
+
+def test_a_try_that_was_never_made_is_taken_back_alone() -> None:
+    """Else whoever keeps the server busy would have as many guesses as they like."""
+    throttle = Throttle()
+    for _ in range(9):
+        throttle.begin_sign_in("a", "anne", "her browser")
+    for _ in range(100):
+        throttle.forget(throttle.begin_sign_in("a", "anne", "her browser"))
+    assert count_tries(throttle, "a", "anne", "her browser") == 1
+
+
+@pytest.mark.parametrize("take_back", [Throttle.forget, Throttle.forgive])
+@pytest.mark.parametrize("browser", [None, "her browser"])
+def test_what_was_taken_back_leaves_no_empty_bucket(
+    take_back: Callable[[Throttle, Try], None], browser: str | None
+) -> None:
+    """Nobody fills the memory with names."""
+    throttle = Throttle()
+    for number in range(100):
+        take_back(throttle, throttle.begin_sign_in("a", f"person{number}", browser))
+    assert throttle._storage.storage == {}
+    assert throttle._storage.expirations == {}
+
+
+def test_a_try_that_is_taken_back_after_its_window_pays_for_none_of_the_next(time: Time) -> None:
+    throttle = Throttle()
+    old = throttle.begin_sign_in("a", "anne", None)
+    time.now += 3600
+    throttle.forget(old)
+    assert count_tries(throttle, "a", "anne") == 10
 
 
 def test_success_of_one_account_pays_for_no_guesses_at_others() -> None:

@@ -76,6 +76,39 @@ def test_a_row_goes_a_day_after_it_has_expired_and_no_sooner(
     assert _sweep(database) == 0
 
 
+def test_a_device_that_nobody_let_in_goes_ten_minutes_after_its_code_has_expired(
+    database: Database,
+) -> None:
+    """Anybody can make such rows; of those that somebody approved, reuse has to be noticed."""
+    _add(database, families, id="family", expires_at=NOW)
+    for age in (599, 600, 601, KEPT, KEPT + 1):
+        _add(database, device_codes, expires_at=NOW - age)
+        _add(database, device_codes, expires_at=NOW - age, denied_at=5)
+        _add(database, device_codes, expires_at=NOW - age, family_id="family")
+        _add(database, device_codes, expires_at=NOW - age, family_id="family", used_at=5)
+
+    _sweep(database)
+
+    with database.transaction() as connection:
+        columns = device_codes.c.family_id, device_codes.c.expires_at
+        left = [tuple(row) for row in connection.execute(select(*columns))]
+    assert sorted(NOW - expires_at for family, expires_at in left if family is None) == [
+        *(599, 599),
+        *(600, 600),
+    ]
+    assert sorted(NOW - expires_at for family, expires_at in left if family is not None) == [
+        *(599, 599),
+        *(600, 600),
+        *(601, 601),
+        *(KEPT, KEPT),
+    ]
+
+
+def test_devices_that_nobody_let_in_go_in_bounded_steps_too(database: Database) -> None:
+    _add(database, device_codes, 25, expires_at=NOW - 601)
+    assert [_sweep(database, limit=10) for _ in range(4)] == [10, 10, 5, 0]
+
+
 def test_every_table_whose_rows_expire_is_cleaned_up(database: Database) -> None:
     """A new one must not be forgotten."""
     expiring = {table for table in metadata.tables.values() if "expires_at" in table.c}
