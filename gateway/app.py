@@ -105,6 +105,7 @@ def _open_embedded(
     log_request: Callable[[str, str, str, int, float], None],
 ) -> "EmbeddedServer":
     # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
+    from gateway.authserver.metadata import GRANT_TYPES
     from gateway.authserver.options import embedded_options
     from gateway.authserver.server import EmbeddedServer
     from gateway.authserver.storage.database import DatabaseUnavailable
@@ -114,6 +115,8 @@ def _open_embedded(
     make_state_dir(settings)
     for result in ("succeeded", "failed", "throttled"):
         metrics.sign_ins.start_at_zero(result)
+    for grant_type in GRANT_TYPES:
+        metrics.tokens_issued.start_at_zero(grant_type)
     try:
         return EmbeddedServer(
             options,
