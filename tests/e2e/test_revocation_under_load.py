@@ -1,4 +1,5 @@
-"""Revocation is instant: under load, in every process of the host, for each of its four kinds.
+"""Revocation is instant: under load, in every process of the host, for each of its four kinds,
+whether they are taken back by an endpoint, by a command or by a person on a page.
 
 Two gateways share a database and a state_dir. 200 callers with connections of their own hammer both
 with one token; then it is taken back. What counts is each request's start: not one that starts
@@ -7,7 +8,7 @@ after the revocation has reported success may pass.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -21,15 +22,19 @@ from gateway.authserver.records.clients import find_client
 from gateway.authserver.records.families import begin_family
 from gateway.authserver.records.grants import allow
 from gateway.authserver.storage.database import Database
+from gateway.authserver.storage.migration import migrate
 from gateway.policy.tokenformat import new_token
 from gateway.settings import load
 from tests.authserver.stored import insert_token_of
+from tests.e2e.people import Person
 from tests.e2e.programs import Gateway, embedded_server, free_port
+from tests.parts.postgresql import PostgresServer
 
 CALLERS = 200
 ROUNDS = 3
 AFTERWARDS = 0.3  # seconds for which callers go on
 SCOPE = "orders:read"
+PASSWORD = "correct horse battery staple"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Scene:
     database: Database
     administration: Administration
     secret: str
+    alice: Person
     seen: list["Seen"] = field(default_factory=list)
     is_busy: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -87,6 +93,15 @@ class Scene:
         async with self.session.post(url, data=form) as answer:
             assert answer.status == 200
 
+    async def revoke_by_page(self, _: str) -> None:
+        """Takes back what Alice allowed the desk, as she does it on the page."""
+        page = await self.alice.open("/account")
+        if 'name="password"' in page.text:
+            page = await self.alice.sign_in(page)
+        form = page.form_with(action="revoke", client_id="desk")
+        page = await self.alice.submit(page, form, action="revoke")
+        assert page.query == {"revoked": "desk"}
+
     async def call(self, url: str, token: str, revoked_at: list[float]) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         while not revoked_at or time.monotonic() < revoked_at[0] + AFTERWARDS:
@@ -111,15 +126,29 @@ async def legacy() -> AsyncIterator[str]:
         yield str(server.make_url("/")).rstrip("/")
 
 
-@pytest.fixture(params=["60s", "1ms"])
+@pytest.fixture
+def database_url(kind_of_database: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a migrated database, or of a file in the state_dir that is not there yet."""
+    if kind_of_database == "sqlite":
+        yield "sqlite:///gateway.db"
+        return
+    server: PostgresServer = request.getfixturevalue("postgresql")
+    name = server.create_database()
+    migrate(server.url(name))
+    yield server.url(name)
+    server.drop_database(name)
+
+
+@pytest.fixture
 async def scene(
-    request: pytest.FixtureRequest, legacy: str, start_gateway: Callable[..., Gateway]
+    remembered: str, database_url: str, legacy: str, start_gateway: Callable[..., Gateway]
 ) -> AsyncIterator[Scene]:
-    """Where answers are remembered for long; and where nearly every request asks anew."""
+    """Two gateways that remember answers for so long, on a database of that kind."""
     server = embedded_server({SCOPE: "See your orders"})
+    server["embedded"]["database"] = database_url
     settings = {
         "access_log": "none",
-        "introspection_cache": {"max_lifetime": request.param},
+        "introspection_cache": {"max_lifetime": remembered},
         "authorization_servers": {"local": server},
         "upstreams": {"legacy": {"servers": [legacy]}},
         "routes": [{"name": "all", "match": {"path": "/**"}, "require": {"scopes": [SCOPE]}}],
@@ -139,10 +168,15 @@ async def scene(
         desk = administration.add_client(
             "desk", grant_types=["client_credentials", "device_code"], scopes=[SCOPE]
         )
-        administration.add_user("alice", "correct horse")
+        administration.add_user("alice", PASSWORD)
         database = Database(options.database_url)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            yield Scene([first, second], session, database, administration, desk.secret or "")
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+            Person(options.issuer, "alice", PASSWORD) as alice,
+        ):
+            yield Scene(
+                [first, second], session, database, administration, desk.secret or "", alice
+            )
         database.close()
 
 
@@ -155,6 +189,7 @@ KINDS: dict[str, tuple[Callable[[Scene], str], Revoke, tuple[str, ...]]] = {
         lambda scene, _: scene.command("user", "revoke", "alice", "--client", "desk"),
         (),
     ),
+    "grant by the page": (Scene.issue_to_person, Scene.revoke_by_page, ()),
     "client": (
         Scene.issue_to_client,
         lambda scene, _: scene.command("client", "revoke", "desk"),
@@ -168,6 +203,14 @@ KINDS: dict[str, tuple[Callable[[Scene], str], Revoke, tuple[str, ...]]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("kind_of_database", "remembered"),
+    [
+        ("sqlite", "60s"),  # answers are remembered for long
+        ("sqlite", "1ms"),  # nearly every request asks anew
+        ("postgresql", "1ms"),  # the setting in which the database is asked
+    ],
+)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_not_one_request_that_starts_after_the_revocations_success_passes(
     scene: Scene, kind: str
