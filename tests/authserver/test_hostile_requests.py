@@ -7,8 +7,10 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from limits import RateLimitItemPerMinute
 
 from gateway.authserver.administration import NewSecret
+from gateway.authserver.people import throttle
 from gateway.policy.tokenformat import new_token
 from tests.authserver.conftest import Answer, Endpoints
 from tests.authserver.people_fixtures import DEVICE_GRANT
@@ -57,6 +59,13 @@ ODD = [
 def _form(endpoint_form: dict[str, str], name: str, value: bytes) -> bytes:
     pairs = {key.encode(): item.encode() for key, item in endpoint_form.items()}
     return b"&".join(key + b"=" + item for key, item in {**pairs, name.encode(): value}.items())
+
+
+@pytest.fixture(autouse=True)
+def without_throttle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So much of it comes from one address that a device would have to wait."""
+    limit = RateLimitItemPerMinute(1_000_000, namespace="device-address")
+    monkeypatch.setattr(throttle, "_DEVICES_AT_ADDRESS", limit)
 
 
 @pytest.fixture
