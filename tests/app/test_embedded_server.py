@@ -185,7 +185,7 @@ async def test_what_nobody_can_meet_is_refused_without_a_word_of_it(
     async with run_gateway(settings) as gateway:
         address = getattr(gateway.addresses, listener)
         for method, path in itertools.product(("GET", "POST"), paths):
-            start = f"{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n"
+            start = f"{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n"
             answer = await say(address, start.encode() + b"Expect: " + expected + b"\r\n\r\n")
             head, _, body = answer.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 417 ")

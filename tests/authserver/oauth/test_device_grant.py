@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.authserver.administration import Administration, NewSecret
+from gateway.authserver.options import AuthorizationServerOptions
 from gateway.authserver.records import devices
 from gateway.authserver.records.clients import find_client
 from gateway.authserver.records.devices import begin_device_request, find_device_request
@@ -355,6 +359,27 @@ async def test_an_address_asks_a_hundred_times_in_ten_minutes_and_then_nothing_i
     assert (answer.status, answer.json["error"]) == (429, "temporarily_unavailable")
     assert 0 < int(answer.headers["Retry-After"]) <= 600
     assert query("SELECT count(*) FROM device_codes") == [(100,)]
+
+
+async def test_whoever_comes_by_a_trusted_proxy_is_counted_by_their_own_address(
+    options: AuthorizationServerOptions,
+    surroundings: Surroundings,
+    clock: Clock,
+    app: NewSecret,
+) -> None:
+    proxied = replace(options, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    server = EmbeddedServer(proxied, surroundings.publish, surroundings.count_issued, clock=clock)
+    async with TestClient(TestServer(server.application())) as client:
+        statuses = [
+            (
+                await Endpoints(client).post(
+                    PATH, {"client_id": "app"}, headers={"X-Forwarded-For": address}
+                )
+            ).status
+            for address in (*["192.0.2.1"] * 101, "192.0.2.2")
+        ]
+    await server.close()
+    assert statuses == [200] * 100 + [429, 200]
 
 
 async def test_a_stranger_begins_nothing(endpoints: Endpoints, desk: NewSecret) -> None:
