@@ -78,14 +78,14 @@ async def discover_resource(http: HttpClient, resource: str) -> ResourceMetadata
     path, _, query = rest.partition("?")
     suffix = path.rstrip("/") + (f"?{query}" if query else "")
     members = await _fetch(http, f"{origin}{_RESOURCE}{suffix}")
-    if members is None:
+    named = None if members is None else members.get("resource")
+    # A service that answers every path with JSON of its own names none (section 3.2).
+    if members is None or not isinstance(named, str):
         raise NotFound(f"{quoted(resource)} does not say which authorization server it trusts")
-    named = members.get("resource")
     # Section 3.3; the origin itself is written with and without its slash.
-    if not isinstance(named, str) or named.rstrip("/") != f"{origin}{suffix}":
+    if named.rstrip("/") != f"{origin}{suffix}":
         raise ClientError(
-            f"{quoted(resource)} calls itself {quoted(str(named))}; "
-            "use that address if you trust it"
+            f"{quoted(resource)} calls itself {quoted(named)}; use that address if you trust it"
         )
     return ResourceMetadata(named, tuple(_texts(members, "authorization_servers") or ()))
 
@@ -93,9 +93,11 @@ async def discover_resource(http: HttpClient, resource: str) -> ResourceMetadata
 def read_server_metadata(members: Mapping[str, object], issuer: str) -> ServerMetadata:
     """Read metadata that was asked of `issuer`. Raises ClientError when it cannot be believed."""
     stated = members.get("issuer")
+    if not isinstance(stated, str):
+        raise ClientError(f"{quoted(issuer)} is no authorization server: it names no issuer")
     if stated != issuer:
         raise ClientError(
-            f"the authorization server at {quoted(issuer)} calls itself {quoted(str(stated))}; "
+            f"the authorization server at {quoted(issuer)} calls itself {quoted(stated)}; "
             "an issuer is compared letter by letter: use that spelling if it is what you mean"
         )
     challenges = _texts(members, "code_challenge_methods_supported")

@@ -22,11 +22,17 @@ async def test_a_path_of_the_issuer_is_inserted_and_openid_comes_second(http, se
     assert (await discover(http, issuer)).issuer == issuer
 
 
-@pytest.mark.parametrize("stated", ["https://evil.example", "{}/", "{}/x", None, 7])
+@pytest.mark.parametrize("stated", ["https://evil.example", "{}/", "{}/x"])
 async def test_metadata_of_another_issuer_is_refused(http, server, stated):
-    stated = stated.format(server.origin) if isinstance(stated, str) else stated
-    server.says(AUTHORIZATION_SERVER, {"issuer": stated})
+    server.says(AUTHORIZATION_SERVER, {"issuer": stated.format(server.origin)})
     with pytest.raises(ClientError, match="calls itself"):
+        await discover(http, server.origin)
+
+
+@pytest.mark.parametrize("members", [{}, {"issuer": None}, {"issuer": 7}])
+async def test_metadata_without_an_issuer_is_refused(http, server, members):
+    server.says(AUTHORIZATION_SERVER, members)
+    with pytest.raises(ClientError, match="is no authorization server: it names no issuer"):
         await discover(http, server.origin)
 
 
@@ -90,4 +96,15 @@ async def test_a_resource_that_calls_itself_another_is_refused(http, start_site)
     site = await start_site()
     site.says(RESOURCE, {"resource": "https://api.example", "authorization_servers": []})
     with pytest.raises(ClientError, match="calls itself"):
+        await discover_resource(http, site.origin)
+
+
+@pytest.mark.parametrize("members", [{}, {"resource": None}, {"resource": 7}, {"orders": []}])
+async def test_a_service_that_names_no_resource_does_not_say_whose_tokens_it_takes(
+    http, start_site, members
+):
+    """Some answer every path with JSON of their own; that is no name to be trusted."""
+    site = await start_site()
+    site.says(RESOURCE, members)
+    with pytest.raises(NotFound, match="does not say which authorization server it trusts"):
         await discover_resource(http, site.origin)
