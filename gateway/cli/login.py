@@ -1,6 +1,7 @@
 """`gateway login`: signs a person in at an authorization server, from a terminal."""
 
 import os
+import shlex
 import sys
 import threading
 import webbrowser
@@ -17,6 +18,7 @@ from gateway.client.errors import ClientError
 from gateway.client.login import Surroundings, log_in
 from gateway.client.store import Account, CredentialStore
 from gateway.client.transport import HttpClient
+from gateway.settings.findings import printable
 from gateway.settings.quantities import format_duration
 
 DEFAULT_CLIENT = "gateway-cli"
@@ -73,11 +75,17 @@ def login(
         raise typer.BadParameter("choose one of --device and --no-browser")
     secret = None if client_secret is None else read_secret_argument(client_secret, "the secret")
     wish = Wish(client_id, [word for text in scope or () for word in text.split()], resource or ())
+
+    def show_address(url: str) -> None:
+        _show_address(url, describe_registration(wish, is_public=secret is None))
+        if not no_browser:
+            _open_address(url)
+
     surroundings = Surroundings(
         has_browser=_has_browser(),
         wants_device=device,
         wants_no_browser=no_browser,
-        show_address=_show_address if no_browser else _open_address,
+        show_address=show_address,
         show_code=_show_code,
     )
 
@@ -117,13 +125,28 @@ def _has_browser() -> bool:
     return True
 
 
-def _show_address(url: str) -> None:
+def describe_registration(wish: Wish, *, is_public: bool) -> str:
+    """Give the command that registers the client at an embedded authorization server."""
+    words = ["gateway", "client", "add", wish.client_id]
+    words += ["--public"] if is_public else []
+    words += ["--grant", "authorization_code device_code"]
+    words += ["--redirect-uri", "http://127.0.0.1/callback"]
+    words += ["--scope", " ".join(wish.scopes) or "SCOPES"]
+    return printable(shlex.join(words))
+
+
+def _show_address(url: str, registration: str) -> None:
     # Not through note(), which cuts long lines short.
-    typer.echo(f"gateway: open this address to sign in:\n{url}", err=True)
+    typer.echo(
+        f"gateway: open this address to sign in:\n{url}\n"
+        # An unknown client is not sent back: only the person sees that page (RFC 6749, 4.1.2.1).
+        "gateway: if the page says that the app is unknown, name another with --client-id, "
+        f"or register it at the server:\n{registration}",
+        err=True,
+    )
 
 
 def _open_address(url: str) -> None:
-    _show_address(url)
     if _has_browser():
         # Some browsers return only when they are closed, so the thread may outlive the command.
         threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()

@@ -55,7 +55,13 @@ async def sign_in_by_device(
     form += [("resource", resource) for resource in wish.resources]
     answer = await endpoint.post(server.device_authorization_endpoint, form)
     if answer.status != 200:
-        raise read_refusal(answer)
+        refusal = read_refusal(answer)
+        if isinstance(refusal, Refused) and refusal.code == "unauthorized_client":
+            raise ClientError(
+                f"{refusal}; try gateway login --no-browser, or give the client the grant "
+                "device_code at the server"
+            )
+        raise refusal
     authorization = read_authorization(answer.read_json(), server.issuer)
     show(authorization)
     return await _poll(endpoint, authorization, sleep, clock)

@@ -49,7 +49,8 @@ class Loopback:
         except TimeoutError:
             strays = " (only answers that do not belong to it)" if self._has_strays else ""
             raise ClientError(
-                f"the browser has not come back within {seconds / 60:g} minutes{strays}; try again"
+                f"the browser has not come back within {seconds / 60:g} minutes{strays}; "
+                "try again, with another --client-id if its page says that the app is unknown"
             ) from None
 
     async def answer(self, request: web.BaseRequest) -> web.Response:

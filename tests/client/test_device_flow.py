@@ -34,10 +34,10 @@ def clock():
 async def sign_in(server, http, clock):
     """Signs in while the token endpoint gives one of these answers after the other."""
 
-    async def run(*answers, **members):
+    async def run(*answers, refusal=None, **members):
         started = {"device_code": "DC", "user_code": "ABCD-EFGH", "expires_in": 600}
         started |= {"verification_uri": f"{server.origin}/device"} | members
-        server.says("/device_authorization", started)
+        server.says("/device_authorization", refusal or started, status=400 if refusal else 200)
         server.says(
             AUTHORIZATION_SERVER,
             {
@@ -95,6 +95,13 @@ async def test_a_no_is_final(sign_in, clock, code):
     with pytest.raises(Refused, match=code):
         await sign_in("authorization_pending", code)
     assert len(clock.slept) == 2
+
+
+async def test_a_client_without_the_grant_is_told_the_other_way_to_sign_in(sign_in, server):
+    mend = r"\(unauthorized_client\); try gateway login --no-browser, or .* grant device_code"
+    with pytest.raises(ClientError, match=mend):
+        await sign_in(TOKENS, refusal={"error": "unauthorized_client"})
+    assert "/token" not in server.paths()
 
 
 async def test_it_ends_when_the_code_expires(sign_in, clock):
