@@ -6,6 +6,7 @@ used again, and no message carries a password or a value.
 
 import re
 import select
+import shlex
 from typing import Any, Final
 
 import psycopg
@@ -29,6 +30,7 @@ _URL = re.compile(
     r"postgres(?:ql)?://(?:(?P<user>[^@:/?#]*)(?::[^@:/?#]*)?@)?"
     rf"(?P<servers>{_SERVER}(?:,{_SERVER})*)(?:/(?P<name>[^@/?#]*))?(?:\?(?P<options>[^#]*))?"
 )
+_MISSING = re.compile(r'database "(?P<name>.+)" does not exist$')
 _PLACE = re.compile(r"(?:host|port|dbname|user)=.*")
 
 # The server's own classes of failure whose words name no values: connection, transaction state,
@@ -200,5 +202,8 @@ def describe_error(error: psycopg.Error) -> str:
     name = type(error).__name__
     if code is not None and code[:2] not in _TELLING and code[:2] != "XX":
         return f"{name} ({code})"
-    text = error.diag.message_primary or str(error)
-    return f"{name}: {(text.splitlines() or [''])[0]}".strip(": ")
+    text = ((error.diag.message_primary or str(error)).splitlines() or [""])[0]
+    # By its words: a connection that fails has no code of the server's.
+    missing = _MISSING.search(text)
+    mend = f"; create it first: createdb {shlex.quote(missing['name'])}" if missing else ""
+    return f"{name}: {text}{mend}".strip(": ")
