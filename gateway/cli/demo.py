@@ -96,4 +96,9 @@ async def _order_desk(options: OrderDeskOptions, address: Address) -> AsyncItera
 
 def _own_name() -> str:
     """Give the name by which this program can be called from another terminal."""
-    return "gateway" if shutil.which("gateway") else shlex.quote(str(Path(sys.argv[0]).resolve()))
+    if shutil.which("gateway"):
+        return "gateway"
+    program = Path(sys.argv[0]).resolve()
+    if program.name == "__main__.py":  # python -m gateway
+        return f"{shlex.quote(sys.executable)} -m gateway"
+    return shlex.quote(str(program))
