@@ -8,7 +8,8 @@ from typing import Final
 _STYLE: Final = """\
 :root{color-scheme:light dark}
 body{font:1.125rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1.5rem}
-h1{font-size:1.5rem}"""
+h1{font-size:1.5rem}
+:lang(ko){word-break:keep-all}"""
 _HASH: Final = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 HEADERS: Final = {

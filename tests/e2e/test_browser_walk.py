@@ -126,6 +126,8 @@ def give_permission(person):
     page.locator("button[value=allow]").click()
     person.is_at_desk()
     person.reads("connected")
+    for link in (page.locator(".brand a"), page.get_by_role("link", name=person.words["try.link"])):
+        assert link.bounding_box()["height"] >= 24, "WCAG 2.2, 2.5.8: it stands alone"
     for name in ("ask", "consent", "trade"):
         expect(person.step(name)).to_have_class("step done")
     expect(person.step("trade").locator(".wire")).to_contain_text("gw_at_••••••••")

@@ -82,6 +82,8 @@ def view_steps(session: Session | None, declared: Mapping[str, str]) -> tuple[St
         if progress is Progress.LATER and not has_next and name != "end":
             has_next = True
             progress = Progress.NEXT
+        # Behind a no there is nothing next: the way begins anew.
+        has_next = has_next or progress is Progress.REFUSED
         since = session.seen if session is not None else 0
         current = [call for call in calls if call.number > since]
         newest = {call.kind: call for call in calls}

@@ -122,6 +122,8 @@ async def test_a_person_who_does_not_allow_it_is_not_a_failure(browser, world):
     page = await browser.open()
     assert page.news == NEWS["denied"]
     assert WORDS["en"]["result.access_denied"] in page.text
+    assert 'class="step refused" id="step-consent"' in page.text
+    assert 'class="step next"' not in page.text, "without a code there is nothing to trade"
 
 
 async def test_metadata_of_another_issuer_is_not_believed(browser, world):
