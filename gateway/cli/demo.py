@@ -4,14 +4,14 @@ import asyncio
 import shlex
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import typer
-from aiohttp import web
 
 from gateway.app import StartFailure, run_gateway
 from gateway.cli.demo_stage import (
@@ -25,6 +25,7 @@ from gateway.cli.demo_stage import (
 from gateway.cli.demo_words import END, LINES, WITHOUT_CURL
 from gateway.cli.run import configure_logging, run_event_loop
 from gateway.client.order_desk import OrderDeskOptions, create_order_desk
+from gateway.serving import serve
 from gateway.settings import Address, GatewaySettings
 
 
@@ -82,16 +83,13 @@ async def _serve(settings: GatewaySettings, places: Places, cast: Cast, file: Pa
 @asynccontextmanager
 async def _order_desk(options: OrderDeskOptions, address: Address) -> AsyncIterator[None]:
     """Run the Order desk until the context is left. Raises StartFailure."""
-    runner = web.AppRunner(create_order_desk(options), access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
         try:
-            await web.TCPSite(runner, address.host, address.port).start()
+            sock = stack.enter_context(socket.create_server((address.host, address.port)))
         except OSError as error:
             raise StartFailure(f"the Order desk cannot listen on {address}: {error}") from error
+        await serve(create_order_desk(options), sock, stack)
         yield
-    finally:
-        await runner.cleanup()
 
 
 def _own_name() -> str:

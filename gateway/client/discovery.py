@@ -37,8 +37,9 @@ class ServerMetadata:
 
         A server that lists none neither bears it out nor denies it.
         """
-        listed = self.protected_resources
-        return listed is None or resource in listed or resource.rstrip("/") in listed
+        if self.protected_resources is None:
+            return True
+        return resource.rstrip("/") in {listed.rstrip("/") for listed in self.protected_resources}
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ async def test_a_resource_that_the_server_does_not_list_is_refused(
     assert store.read() == []
 
 
-@pytest.mark.parametrize("listed", [None, ["https://api.example", "{}"]])
+@pytest.mark.parametrize("listed", [None, ["https://api.example", "{}"], ["{}/"]])
 async def test_a_resource_that_the_server_lists_or_could_list_is_signed_in_at(
     sign_in_at, api, store, listed
 ):
