@@ -81,7 +81,7 @@ class Endpoints:
         self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="authserver")
         self._throttle = Throttle()
         self._browser = BrowserEndpoints(
-            options, database, self._executor, publish, count_sign_in, clock
+            options, database, self._executor, publish, count_sign_in, self._throttle, clock
         )
         self._metadata = describe_server(options.issuer, options.scopes, options.resource_origins)
         self._challenge = f'Basic realm="{quote(options.issuer, safe=":/[]")}", charset="UTF-8"'
@@ -96,10 +96,10 @@ class Endpoints:
             (REVOCATION_PATH, self._revoke),
             (DEVICE_AUTHORIZATION_PATH, self._authorize_device),
         ):
-            application.router.add_post(path, handler, expect_handler=_continue)
+            application.router.add_post(path, handler)
         for path in cors.METHODS:
             application.router.add_options(path, self._answer_preflight)
-        self._browser.add_routes(application, _continue)
+        self._browser.add_routes(application)
         return application
 
     def close(self) -> None:
@@ -263,16 +263,6 @@ async def _read_snapshot(request: web.Request) -> Snapshot:
         raise RequestRefused(Problem.QUERY_PARAMETERS)
     form = await read_form(request)
     return Snapshot(form, read_credentials(request.headers.getall("Authorization", ()), form))
-
-
-async def _continue(request: web.Request) -> web.Response | None:
-    """Ask for the body, if that is all that the client expects (RFC 9110, section 10.1.1)."""
-    if request.headers["Expect"].lower() != "100-continue":
-        return _describe_problem(Problem.EXPECTATION_FAILED)
-    if request.version >= (1, 1):
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # else aiohttp takes the answer for begun
-    return None
 
 
 def _describe_problem(problem: Problem) -> web.Response:

@@ -59,7 +59,6 @@ class Problem(Enum):
     )
     NOT_FOUND = 404, "invalid_request", "There is nothing at this path."
     METHOD_NOT_ALLOWED = 405, "invalid_request", "This path does not take this method."
-    EXPECTATION_FAILED = 417, "invalid_request", "Only 100-continue can be expected."
     SERVER_ERROR = 500, "server_error", "Something went wrong here; the operator finds it logged."
     DATABASE_UNAVAILABLE = (
         503,

@@ -32,7 +32,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or condition}")
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks at another process, which tells nobody when it holds
 
 
 class Program:

@@ -168,7 +168,7 @@ async def test_no_cookie_of_the_server_comes_back():
 
 
 async def silence(*_):
-    await asyncio.sleep(30)
+    await asyncio.Event().wait()  # until the server is closed under it
 
 
 async def drip(_, writer):

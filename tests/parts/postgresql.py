@@ -116,8 +116,9 @@ class PostgresServer:
                     self._administer("SELECT 1")
                     return
                 assert time.monotonic() < deadline, self._log()
-                time.sleep(0.02)
-            # Processes of one that was killed may be about to notice it.
+                time.sleep(0.02)  # between two tries: nothing tells when the server accepts
+            # Processes of one that was killed may be about to notice it; the next start fails until
+            # they have, and nothing tells when that is.
             assert time.monotonic() < deadline, self._log()
             time.sleep(0.1)
 

@@ -32,7 +32,6 @@ _logger = logging.getLogger(__name__)
 
 _Answer = Callable[[Visit], Awaitable[web.Response]]
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_ExpectHandler = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
 class BrowserEndpoints:
@@ -44,6 +43,7 @@ class BrowserEndpoints:
         executor: where its transactions run; whoever made it ends it.
         publish: tells every worker of a revocation.
         count_sign_in: counts a try to sign in by what became of it.
+        throttle: counts guesses.
         clock: gives the Unix time.
     """
 
@@ -54,19 +54,19 @@ class BrowserEndpoints:
         executor: Executor,
         publish: PublishRevocation,
         count_sign_in: CountSignIn,
+        throttle: Throttle,
         clock: Callable[[], float],
     ) -> None:
         cookies = Cookies(options.issuer)
         self._site = Site(options, database, executor, clock, Pages(options.brand), cookies)
         self._passwords = Passwords()
-        self._throttle = throttle = Throttle()
         sign_in = SignIn(self._site, self._passwords, throttle, count_sign_in)
         self._authorize = AuthorizePage(self._site, sign_in)
         self._device = DevicePage(self._site, sign_in, throttle)
         self._account = AccountPages(self._site, sign_in, publish)
 
-    def add_routes(self, application: web.Application, expect_handler: _ExpectHandler) -> None:
-        """Add the pages; `expect_handler` asks for a body that a client holds back."""
+    def add_routes(self, application: web.Application) -> None:
+        """Add the pages."""
         router = application.router
         for path, answer in (
             (AUTHORIZATION_PATH, self._authorize.get),
@@ -81,7 +81,7 @@ class BrowserEndpoints:
             (ACCOUNT_PATH, self._account.post),
             (SIGN_OUT_PATH, self._account.sign_out),
         ):
-            router.add_post(path, self._page(answer), expect_handler=expect_handler)
+            router.add_post(path, self._page(answer))
         router.add_get(STYLE_PATH, self._give_style)
 
     def refuse(self, request: web.Request, problem: Problem) -> web.Response | None:

@@ -221,7 +221,7 @@ async def test_a_browser_that_knows_the_person_gets_in_during_an_attack_from_els
     browser: Browser, server: EmbeddedServer, anne: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await browser.sign_in()
-    throttle = server._endpoints._browser._throttle
+    throttle = server._endpoints._throttle
     for number in range(50):
         throttle.begin_sign_in(f"address{number}", "anne", None)
 

@@ -25,6 +25,7 @@ from gateway.authserver.storage.tables import (
     sessions,
 )
 from tests.authserver.conftest import Clock, Endpoints, add_client, postgresql_only
+from tests.e2e.programs import wait_until
 
 NOW = 1_800_000_000
 LONG_AGO = NOW - KEPT - 1
@@ -209,13 +210,6 @@ def _running(database: Database, clock: Clock) -> Iterator[Cleaner]:
         cleaner.close()
 
 
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_backlog_goes_in_small_steps_while_others_write(
     database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -265,10 +259,10 @@ def test_an_outage_is_logged_and_the_next_look_succeeds(
     query("ALTER TABLE sessions RENAME TO elsewhere")
 
     with caplog.at_level(logging.WARNING), _running(database, clock):
-        _wait_until(lambda: "expired rows are not removed" in caplog.text)
+        wait_until(lambda: "expired rows are not removed" in caplog.text)
         assert _count(database, access_tokens) == 1
         query("ALTER TABLE elsewhere RENAME TO sessions")
-        _wait_until(lambda: _count(database, access_tokens) == 0)
+        wait_until(lambda: _count(database, access_tokens) == 0)
 
 
 def test_closing_ends_the_thread_at_once_and_may_come_before_the_start(database: Database) -> None:
