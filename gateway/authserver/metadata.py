@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from gateway.policy.accept import LANGUAGES
+
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 AUTHORIZATION_PATH = "/oauth2/authorize"
 TOKEN_PATH = "/oauth2/token"  # noqa: S105 - a path
@@ -40,7 +42,7 @@ def describe_server(
         "introspection_endpoint_auth_methods_supported": CONFIDENTIAL_METHODS,
         "revocation_endpoint": issuer + REVOCATION_PATH,
         "revocation_endpoint_auth_methods_supported": AUTHENTICATION_METHODS,
-        "ui_locales_supported": ("en", "ko"),
+        "ui_locales_supported": LANGUAGES,
     }
     # A list without elements has to be left out (section 3.2).
     if scopes:

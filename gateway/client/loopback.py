@@ -17,6 +17,7 @@ from aiohttp import web
 
 from gateway.client import page
 from gateway.client.errors import ClientError, Refused
+from gateway.policy.accept import choose_language
 from gateway.settings.findings import quoted
 
 _PATH: Final = "/callback"
@@ -138,7 +139,7 @@ def _is_ours(stated: str | None, state: str) -> bool:
 
 
 def _respond(request: web.BaseRequest, status: int, kind: str) -> web.Response:
-    language = page.choose_language(request.headers.get("Accept-Language", ""))
+    language = choose_language(request.headers.get("Accept-Language"))
     response = web.Response(
         status=status,
         text=page.render(kind, language),

@@ -47,15 +47,6 @@ WORDS: Final = {
 }
 
 
-def choose_language(accept_language: str) -> str:
-    """Give `en` or `ko`, whichever an Accept-Language header names first."""
-    for tag in accept_language.split(","):
-        primary = tag.strip()[:2].lower()
-        if primary in ("en", "ko"):
-            return primary
-    return "en"
-
-
 def render(kind: str, language: str) -> str:
     """Write the page of one kind (`arrived`, `refused`, `stray`) in one language."""
     title, text = (escape(words) for words in WORDS[kind][language])

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.policy.accept import LANGUAGES
 from gateway.settings import document
 from gateway.settings.document import Node
 from gateway.settings.findings import Problem, join_words, quoted, suggest
 from gateway.settings.reading import Place
 from gateway.settings.scalars import DESCRIPTION
 from gateway.settings.shapes import Define, Schema, Table, Text, wrong_type
-
-LANGUAGES: Final = ("en", "ko")
 
 _COLOR_PATTERN: Final = r"^#([0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})$"
 

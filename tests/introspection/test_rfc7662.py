@@ -168,7 +168,7 @@ async def test_no_cookie_of_the_server_comes_back():
 
 
 async def silence(*_):
-    await asyncio.Event().wait()  # until the server is closed under it
+    await asyncio.Event().wait()  # for ever: the test ends before, and takes this with it
 
 
 async def drip(_, writer):

@@ -22,7 +22,7 @@ from markupsafe import Markup
 
 from gateway.authserver.options import Brand, Words
 from gateway.authserver.pages.brand import DARK, LIGHT, custom_properties, icon_url, initial
-from gateway.authserver.pages.language import choose_language, format_date, iso_date
+from gateway.authserver.pages.language import format_date, iso_date
 from gateway.authserver.pages.models import (
     AccountPage,
     ConsentPage,
@@ -34,9 +34,10 @@ from gateway.authserver.pages.models import (
     SignedOutPage,
     SignInPage,
 )
-from gateway.authserver.pages.words import CATALOGUE, LANGUAGES
+from gateway.authserver.pages.words import CATALOGUE
+from gateway.policy.accept import LANGUAGES
 
-__all__ = ["Pages", "choose_language"]
+__all__ = ["Pages"]
 
 _TEMPLATES: Final[Mapping[type[Page], str]] = {
     SignInPage: "sign_in.html",

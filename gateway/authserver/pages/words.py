@@ -16,8 +16,6 @@ class Phrase(NamedTuple):
     ko: str
 
 
-LANGUAGES: Final = Phrase._fields
-
 CATALOGUE: Final[Mapping[str, Phrase]] = {
     # Signing in
     "sign_in.title": Phrase("Sign in", "로그인"),

@@ -17,13 +17,14 @@ from sqlalchemy import Connection
 from gateway.authserver.errors import Problem, RequestRefused
 from gateway.authserver.form import Form, parse_form, read_form
 from gateway.authserver.options import AuthorizationServerOptions
-from gateway.authserver.pages import Pages, choose_language
+from gateway.authserver.pages import Pages
 from gateway.authserver.pages.models import ErrorKind, ErrorPage, Page, ScopeLine
 from gateway.authserver.people.browsers import Cookies
 from gateway.authserver.people.csrf import Purpose, is_csrf_token, make_csrf_token
 from gateway.authserver.people.throttle import find_client_network
 from gateway.authserver.records.sessions import is_cookie_value, new_cookie_value
 from gateway.authserver.storage.database import Database
+from gateway.policy.accept import choose_language
 
 _HEADERS = {
     "Cache-Control": "no-store",

@@ -14,10 +14,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.client.order_desk.desk import Desk, OrderDeskOptions, WrongAnswer
-from gateway.client.order_desk.language import WORDS, choose_language
+from gateway.client.order_desk.language import WORDS
 from gateway.client.order_desk.page import ICON, STYLE, Asset, Page
 from gateway.client.order_desk.sessions import News, Session, Sessions
 from gateway.client.transport import HttpClient
+from gateway.policy.accept import choose_language
 
 _LANGUAGE_COOKIE = "order_desk_language"
 _MAXIMUM_BODY = 16 * 1024
@@ -184,8 +185,9 @@ class _Site:
         self, request: web.Request, news: News | None = None, status: int = 200
     ) -> web.Response:
         session = self._session(request)
-        language = choose_language(
-            request.cookies.get(_LANGUAGE_COOKIE), request.headers.get("Accept-Language", "")
+        chosen = request.cookies.get(_LANGUAGE_COOKIE, "")  # by the link on the page
+        language = (
+            chosen if chosen in WORDS else choose_language(request.headers.get("Accept-Language"))
         )
         lasts = self._desk.lasts(session) if session is not None else None
         return web.Response(

@@ -9,7 +9,7 @@ from playwright.sync_api import Page as Tab
 
 from gateway.authserver.options import Brand
 from gateway.authserver.pages import Pages
-from gateway.authserver.pages.words import LANGUAGES
+from gateway.policy.accept import LANGUAGES
 from tests.authserver.pages.samples import PAGES
 from tests.authserver.pages.window import ORIGIN, answer_with, running_browser
 

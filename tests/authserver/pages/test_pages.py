@@ -22,7 +22,7 @@ from gateway.authserver.pages.models import (
     SignInPage,
     SignInProblem,
 )
-from gateway.authserver.pages.words import LANGUAGES
+from gateway.policy.accept import LANGUAGES
 from tests.authserver.pages.samples import PAGES, SCOPES
 
 VOID = {"meta", "link", "input", "br", "hr", "img", "path", "circle"}

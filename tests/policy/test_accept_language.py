@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.authserver.pages import choose_language
-from gateway.authserver.pages.words import LANGUAGES
-from gateway.settings.people import LANGUAGES as LANGUAGES_OF_SETTINGS
+from gateway.policy.accept import LANGUAGES, choose_language
 
 
 @pytest.mark.parametrize(
@@ -60,7 +58,3 @@ def test_the_language_is_the_one_that_is_wanted_most(header: str | None, languag
 @given(st.text(alphabet=st.sampled_from("enkodeKO*-,;q=Q.01 9\t\0é"), max_size=60))
 def test_any_header_gives_a_language_that_there_is(header: str) -> None:
     assert choose_language(header) in LANGUAGES
-
-
-def test_a_configuration_can_describe_a_scope_in_every_language_of_the_pages() -> None:
-    assert LANGUAGES_OF_SETTINGS == LANGUAGES
