@@ -10,10 +10,9 @@ from gateway.authserver.metadata import DEVICE_CODE_GRANT
 from gateway.authserver.records.clients import Client
 from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
-    announce,
-    describe_acknowledgements,
     open_embedded,
     parse_lifetime,
+    report,
 )
 from gateway.cli.terminal import (
     format_time,
@@ -192,11 +191,14 @@ def revoke(client_id: _ClientId, config: ConfigOption = None, as_json: _Json = F
     """
     with open_embedded(config) as embedded:
         revocation = embedded.administration.revoke_client(client_id)
-        count = announce(embedded, revocation, f"every token of client {client_id}")
-    if as_json:
-        print_json({"client_id": client_id, "revoked": True, "acknowledged": count})
-    else:
-        typer.echo(f"revoked every token of client {client_id}: {describe_acknowledgements(count)}")
+        members = {"client_id": client_id, "revoked": True} if as_json else None
+        report(
+            embedded,
+            revocation,
+            f"every token of client {client_id}",
+            f"revoked every token of client {client_id}",
+            members,
+        )
 
 
 @app.command("disable")
@@ -210,11 +212,14 @@ def disable(client_id: _ClientId, config: ConfigOption = None, as_json: _Json = 
     """
     with open_embedded(config) as embedded:
         revocation = embedded.administration.disable_client(client_id)
-        count = announce(embedded, revocation, f"every token of client {client_id}")
-    if as_json:
-        print_json({"client_id": client_id, "disabled": True, "acknowledged": count})
-    else:
-        typer.echo(f"disabled client {client_id}: {describe_acknowledgements(count)}")
+        members = {"client_id": client_id, "disabled": True} if as_json else None
+        report(
+            embedded,
+            revocation,
+            f"every token of client {client_id}",
+            f"disabled client {client_id}",
+            members,
+        )
 
 
 @app.command("enable")
@@ -242,11 +247,14 @@ def remove(client_id: _ClientId, config: ConfigOption = None, as_json: _Json = F
     """
     with open_embedded(config) as embedded:
         revocation = embedded.administration.remove_client(client_id)
-        count = announce(embedded, revocation, f"every token of client {client_id}")
-    if as_json:
-        print_json({"client_id": client_id, "removed": True, "acknowledged": count})
-    else:
-        typer.echo(f"removed client {client_id}: {describe_acknowledgements(count)}")
+        members = {"client_id": client_id, "removed": True} if as_json else None
+        report(
+            embedded,
+            revocation,
+            f"every token of client {client_id}",
+            f"removed client {client_id}",
+            members,
+        )
 
 
 def _print_secret(new: NewSecret, as_json: bool) -> None:

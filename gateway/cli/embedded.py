@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from gateway.authserver.administration import Administration, AdministrationErro
 from gateway.authserver.options import AuthorizationServerOptions, embedded_options
 from gateway.authserver.storage.database import DatabaseUnavailable, describe_database
 from gateway.cli.configuration import load_settings
-from gateway.cli.terminal import fail
+from gateway.cli.terminal import fail, print_json
 from gateway.introspection.revocations import publish
 from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
 from gateway.settings import GatewaySettings
@@ -137,6 +137,24 @@ def _measure_age() -> float:
 def _remembered(embedded: Embedded) -> str:
     """Say how long a worker that heard nothing goes by what it remembers."""
     return format_duration(embedded.settings.introspection_cache.max_lifetime)
+
+
+def report(
+    embedded: Embedded,
+    revocation: Revocation,
+    subject: str,
+    done: str,
+    members: Mapping[str, object] | None,
+) -> None:
+    """Announce a revocation, and say what was done and who heard of it.
+
+    As JSON with `members`, as the words `done` where they are None. Raises as `announce` does.
+    """
+    count = announce(embedded, revocation, subject)
+    if members is not None:
+        print_json({**members, "acknowledged": count})
+    else:
+        typer.echo(f"{done}: {describe_acknowledgements(count)}")
 
 
 def describe_acknowledgements(count: int) -> str:

@@ -9,10 +9,9 @@ import typer
 from gateway.authserver.records.tokens import AccessToken
 from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
-    announce,
-    describe_acknowledgements,
     open_embedded,
     parse_lifetime,
+    report,
 )
 from gateway.cli.terminal import (
     fail,
@@ -137,11 +136,8 @@ def revoke(token: _TokenArgument, config: ConfigOption = None, as_json: _Json = 
         revocation = embedded.administration.revoke_token(text)
         if revocation is None:
             fail("this is no token of this authorization server, or one that expired long ago")
-        count = announce(embedded, revocation, "the token")
-    if as_json:
-        typer.echo(json.dumps({"revoked": True, "acknowledged": count}))
-    else:
-        typer.echo(f"revoked: {describe_acknowledgements(count)}")
+        members = {"revoked": True} if as_json else None
+        report(embedded, revocation, "the token", "revoked", members)
 
 
 def _as_dict(found: AccessToken | None, reason: Reason | None, why: str | None) -> dict[str, Any]:

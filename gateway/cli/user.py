@@ -8,9 +8,8 @@ from gateway.authserver.records.grants import GrantedClient
 from gateway.authserver.records.users import User
 from gateway.cli.configuration import ConfigOption
 from gateway.cli.embedded import (
-    announce,
-    describe_acknowledgements,
     open_embedded,
+    report,
 )
 from gateway.cli.terminal import (
     format_time,
@@ -118,11 +117,14 @@ def passwd(
     password = read_password(name, from_stdin=password_stdin)
     with open_embedded(config) as embedded:
         revocation = embedded.administration.set_password(name, password)
-        count = announce(embedded, revocation, _everything_of(name))
-    if as_json:
-        print_json({"username": name.lower(), "changed": True, "acknowledged": count})
-    else:
-        typer.echo(f"changed the password of user {name}: {describe_acknowledgements(count)}")
+        members = {"username": name.lower(), "changed": True} if as_json else None
+        report(
+            embedded,
+            revocation,
+            _everything_of(name),
+            f"changed the password of user {name}",
+            members,
+        )
 
 
 @app.command("revoke")
@@ -149,12 +151,8 @@ def revoke(
         else:
             what = f"the access of client {client} to user {name}"
             revocation = embedded.administration.revoke_grant(name, client)
-        count = announce(embedded, revocation, what)
-    if as_json:
         members = {"username": name.lower(), "client_id": client, "revoked": True}
-        print_json({**members, "acknowledged": count})
-    else:
-        typer.echo(f"revoked {what}: {describe_acknowledgements(count)}")
+        report(embedded, revocation, what, f"revoked {what}", members if as_json else None)
 
 
 @app.command("disable")
@@ -168,11 +166,8 @@ def disable(name: _Name, config: ConfigOption = None, as_json: _Json = False) ->
     """
     with open_embedded(config) as embedded:
         revocation = embedded.administration.disable_user(name)
-        count = announce(embedded, revocation, _everything_of(name))
-    if as_json:
-        print_json({"username": name.lower(), "disabled": True, "acknowledged": count})
-    else:
-        typer.echo(f"disabled user {name}: {describe_acknowledgements(count)}")
+        members = {"username": name.lower(), "disabled": True} if as_json else None
+        report(embedded, revocation, _everything_of(name), f"disabled user {name}", members)
 
 
 @app.command("enable")
@@ -200,11 +195,8 @@ def remove(name: _Name, config: ConfigOption = None, as_json: _Json = False) -> 
     """
     with open_embedded(config) as embedded:
         revocation = embedded.administration.remove_user(name)
-        count = announce(embedded, revocation, _everything_of(name))
-    if as_json:
-        print_json({"username": name.lower(), "removed": True, "acknowledged": count})
-    else:
-        typer.echo(f"removed user {name}: {describe_acknowledgements(count)}")
+        members = {"username": name.lower(), "removed": True} if as_json else None
+        report(embedded, revocation, _everything_of(name), f"removed user {name}", members)
 
 
 def _everything_of(name: str) -> str:
