@@ -23,8 +23,9 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from benchmarks.fill import fill
+from benchmarks.load import MeasurementFailed, drive, write_requests
 from benchmarks.processes import StartFailed, cpu_seconds, free_ports, running
-from benchmarks.run import QUIET, MeasurementFailed, machine
+from benchmarks.run import QUIET, machine
 from benchmarks.stage import ANSWER, GATEWAY, OTHER_CORE, PEERS, PROXY_CORE
 from tests.parts.get import PartMissing, locate
 from tests.parts.postgresql import PostgresServer
@@ -76,11 +77,16 @@ class Row:
     database_micros: list[float] = field(default_factory=list)  # of PostgreSQL, per request
     rates: list[float] = field(default_factory=list)  # requests per second
 
+    def drive(self, seconds: int) -> dict[str, float]:
+        """Sends the requests for some seconds and gives the counts. Raises MeasurementFailed."""
+        expected = str(self.status)
+        return drive(self.name, self.port, self.connections, seconds, self.requests, expected)
+
     def measure(self, seconds: int) -> None:
         """Adds one round."""
         used, database_used = self._used()
         asked = self.server.introspections()
-        result = drive(self, seconds)
+        result = self.drive(seconds)
         asked = self.server.introspections() - asked
         later, database_later = self._used()
         if self.port == self.server.guard and asked < LEAST_COLD * result["requests"]:
@@ -108,24 +114,6 @@ class Row:
             ),
             "requests_per_second": round(statistics.median(self.rates)),
         }
-
-
-def drive(row: Row, seconds: int) -> dict[str, float]:
-    """Sends a row's requests for some seconds and gives the counts.
-
-    Raises:
-        MeasurementFailed: an answer had another status, or a request got none.
-    """
-    command = ["taskset", "-c", str(OTHER_CORE), locate("wrk"), "-t", "1", "--timeout", "10s"]
-    command += ["-c", str(row.connections), "-d", f"{seconds}s"]
-    command += ["-s", Path(__file__).parent / "endpoints.lua", f"http://127.0.0.1:{row.port}"]
-    command += ["--", row.requests, str(row.status)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
-    result: dict[str, float] = json.loads(line.removeprefix("RESULT "))
-    if result["different"] or result["errors"] or not result["compared"]:
-        raise MeasurementFailed(f"{row.name}: answers that differ or are missing: {result}")
-    return result
 
 
 def run_gateway_command(configuration: Path, *words: str, text: str = "") -> dict[str, str]:
@@ -192,21 +180,6 @@ def start_server(
             issuer,
             credentials,
         )
-
-
-def write_requests(path: Path, requests: Sequence[tuple[str, str, dict[str, str], str]]) -> Path:
-    """Writes requests as the load generator reads them."""
-
-    def quoted(text: str) -> str:
-        return json.dumps(text)  # for these plain texts JSON's quoting is Lua's
-
-    with path.open("w", encoding="utf-8") as file:
-        file.write("return {\n")
-        for method, target, headers, body in requests:
-            fields = ", ".join(f"[{quoted(k)}]={quoted(v)}" for k, v in headers.items())
-            file.write(f"{{{quoted(method)}, {quoted(target)}, {{{fields}}}, {quoted(body)}}},\n")
-        file.write("}\n")
-    return path
 
 
 def rows_of(server: Server, folder: Path, tokens: Sequence[str], stored: int) -> list[Row]:
@@ -278,7 +251,7 @@ def sign_in_row(server: Server, folder: Path, stored: int) -> Row:
 def measure(rows: Sequence[Row], rounds: int, seconds: int) -> None:
     """Measures rows in turn, round after round, so that drift meets all of them alike."""
     for row in rows:
-        drive(row, 1)  # warm-up, not counted
+        row.drive(1)  # warm-up, not counted
     for number in range(rounds):
         for row in rows:
             row.measure(seconds)

@@ -1,5 +1,6 @@
--- wrk's script: every request carries the next token, and every answer is compared.
--- Arguments: the file with one token a line, and the exact body that the legacy service answers.
+-- wrk's script: sends the requests of a file in turn, and compares every answer.
+-- Arguments: a Lua file that returns a list of {method, path, headers, body}; the status; and the
+-- exact body, where that is known.
 
 local threads = {}
 
@@ -8,12 +9,11 @@ function setup(thread)
 end
 
 function init(args)
-  expected = args[2]
+  expected, expected_body = tonumber(args[2]), args[3]
   answers, different, first_difference = 0, 0, ""
   requests, position = {}, 0
-  for token in io.lines(args[1]) do
-    requests[#requests + 1] =
-      wrk.format("GET", "/orders/17", { ["Authorization"] = "Bearer " .. token })
+  for _, one in ipairs(dofile(args[1])) do
+    requests[#requests + 1] = wrk.format(one[1], one[2], one[3], one[4])
   end
 end
 
@@ -24,7 +24,7 @@ end
 
 function response(status, headers, body)
   answers = answers + 1
-  if status ~= 200 or body ~= expected then
+  if status ~= expected or (expected_body and body ~= expected_body) then
     different = different + 1
     if first_difference == "" then
       first_difference = status .. " " .. body:sub(1, 200):gsub("[^ -~]", "?"):gsub('["\\]', "'")

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.load import MeasurementFailed, drive, write_requests
 from benchmarks.processes import StartFailed, cpu_seconds
-from benchmarks.stage import ANSWER, OTHER_CORE, TOKENS, Row, Stage, set_up
+from benchmarks.stage import ANSWER, TOKENS, Row, Stage, set_up
 from gateway import __version__
 from tests.parts.get import PartMissing, locate
 
@@ -33,10 +34,6 @@ LIFETIME = 60
 
 # Below this share of requests answered from memory, a row would measure introspection instead.
 LEAST_HIT_RATE = 0.95
-
-
-class MeasurementFailed(Exception):  # noqa: N818 - says what happened
-    """A figure would not mean what it says; the message says why."""
 
 
 @dataclass
@@ -72,28 +69,16 @@ class Measured:
         }
 
 
-def drive(row: Row, tokens: Path, seconds: int) -> dict[str, float]:
-    """Sends requests to one proxy for some seconds, compares every answer, and gives the counts.
-
-    Raises:
-        MeasurementFailed: an answer differed, or a request got none.
-    """
-    command = ["taskset", "-c", str(OTHER_CORE), locate("wrk"), "-t", "1", "-c", str(CONNECTIONS)]
-    command += ["-d", f"{seconds}s", "-s", Path(__file__).parent / "load.lua"]
-    command += [f"http://127.0.0.1:{row.port}", "--", tokens, ANSWER]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
-    result: dict[str, float] = json.loads(line.removeprefix("RESULT "))
-    if result["different"] or result["errors"] or not result["compared"]:
-        raise MeasurementFailed(f"{row.name}: answers that differ or are missing: {result}")
-    return result
+def drive_row(row: Row, requests: Path, seconds: int) -> dict[str, float]:
+    """Sends requests to one proxy and gives the counts. Raises MeasurementFailed."""
+    return drive(row.name, row.port, CONNECTIONS, seconds, requests, "200", ANSWER)
 
 
-def measure(measured: Measured, tokens: Path, seconds: int) -> None:
+def measure(measured: Measured, requests: Path, seconds: int) -> None:
     """Adds one round to a row."""
     row = measured.row
     asked, used = row.introspections(), cpu_seconds(row.pid)
-    result = drive(row, tokens, seconds)
+    result = drive_row(row, requests, seconds)
     used, asked = cpu_seconds(row.pid) - used, row.introspections() - asked
     measured.micros.append(used / result["requests"] * 1e6)
     measured.rates.append(result["requests"] / result["seconds"])
@@ -105,12 +90,19 @@ def measure(measured: Measured, tokens: Path, seconds: int) -> None:
 def measure_all(stage: Stage, rounds: int, seconds: int) -> list[Measured]:
     """Measures every row in turn, round after round, so that drift meets all of them alike."""
     table = [Measured(row) for row in stage.rows]
+    requests = write_requests(
+        stage.tokens.with_suffix(".lua"),
+        [
+            ("GET", "/orders/17", {"Authorization": f"Bearer {token}"}, "")
+            for token in stage.tokens.read_text(encoding="utf-8").splitlines()
+        ],
+    )
     for measured in table:
-        drive(measured.row, stage.tokens, 2)  # warm-up, not counted
+        drive_row(measured.row, requests, 2)  # warm-up, not counted
     started = time.monotonic()
     for number in range(rounds):
         for measured in table:
-            measure(measured, stage.tokens, seconds)
+            measure(measured, requests, seconds)
             print(
                 f"round {number + 1}/{rounds}  {measured.row.name:<28} {measured.micros[-1]:6.1f}",
                 file=sys.stderr,
