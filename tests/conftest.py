@@ -39,6 +39,18 @@ def chromium() -> Path:
 
 
 @pytest.fixture(scope="session")
+def apache_program() -> Path:
+    """The program of the Apache web server."""
+    return _part("apache2")
+
+
+@pytest.fixture(scope="session")
+def git() -> Path:
+    """The git program."""
+    return _part("git")
+
+
+@pytest.fixture(scope="session")
 def gunicorn() -> Path:
     """The gunicorn program of the environment that httpbin lives in."""
     return _part("httpbin")

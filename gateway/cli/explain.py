@@ -22,6 +22,7 @@ from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.policy.bearer import read_bearer
 from gateway.policy.host import normalize_host
+from gateway.policy.method import PARSED_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
 from gateway.policy.rejection import REFUSALS, Reason, Rejection
 from gateway.policy.routes import Requirement, Route
@@ -35,46 +36,6 @@ ALLOWED: Final = 0
 REFUSED: Final = 1
 CANNOT_TELL: Final = 2
 
-# What the listener's parser takes for a method. Any other is refused before it means anything.
-KNOWN_METHODS: Final = frozenset(
-    {
-        "ACL",
-        "BIND",
-        "CHECKOUT",
-        "CONNECT",
-        "COPY",
-        "DELETE",
-        "GET",
-        "HEAD",
-        "LINK",
-        "LOCK",
-        "M-SEARCH",
-        "MERGE",
-        "MKACTIVITY",
-        "MKCALENDAR",
-        "MKCOL",
-        "MOVE",
-        "NOTIFY",
-        "OPTIONS",
-        "PATCH",
-        "POST",
-        "PROPFIND",
-        "PROPPATCH",
-        "PURGE",
-        "PUT",
-        "QUERY",
-        "REBIND",
-        "REPORT",
-        "SEARCH",
-        "SOURCE",
-        "SUBSCRIBE",
-        "TRACE",
-        "UNBIND",
-        "UNLINK",
-        "UNLOCK",
-        "UNSUBSCRIBE",
-    }
-)
 
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*", re.ASCII)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
@@ -160,7 +121,7 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
     explanation = Explanation(question.method, question.target)
     authority = question.host or settings.public_url.partition("://")[2]
     explanation.host = normalize_host(authority)
-    if question.method not in KNOWN_METHODS:
+    if question.method not in PARSED_METHODS:
         detail = "the method is not known"
         explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=detail)
         return explanation
@@ -350,7 +311,7 @@ def _read_token(token: str | None) -> str | None:
 
 
 def _read_question(method: str, url: str, token: str | None, headers: Sequence[str]) -> Question:
-    if method not in KNOWN_METHODS and method.upper() in KNOWN_METHODS:
+    if method not in PARSED_METHODS and method.upper() in PARSED_METHODS:
         message = f"a method is upper case; write {method.upper()}"
         raise typer.BadParameter(message, param_hint="METHOD")
     if _METHOD.fullmatch(method) is None:

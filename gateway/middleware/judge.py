@@ -13,12 +13,11 @@ from gateway.introspection.coalescing import CachedIntrospector
 from gateway.policy.bearer import read_bearer
 from gateway.policy.decision import decide
 from gateway.policy.interfaces import AuthorizationServerUnavailable
+from gateway.policy.method import NEVER_FORWARDED, USUAL_METHODS
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Route
 from gateway.policy.table import RouteTable
 from gateway.policy.token import Inactive, Token
-
-_NEVER_FORWARDED = frozenset({"CONNECT", "TRACE"})
 
 
 @dataclass(slots=True)
@@ -38,15 +37,12 @@ class Judgement:
 def find_route(table: RouteTable, host: str | None, path: str, method: str) -> Route | Rejection:
     """Find the route of a canonical path, or say why there is none."""
     match = table.match(host, path, method)
-    if isinstance(match, Route) and method not in _NEVER_FORWARDED:
+    if isinstance(match, Route) and method not in NEVER_FORWARDED:
         return match
     if match is None:
         return Rejection(Reason.NO_ROUTE)
-    allow = match if isinstance(match, frozenset) else (match.methods or _USUAL_METHODS)
+    allow = match if isinstance(match, frozenset) else (match.methods or USUAL_METHODS)
     return Rejection(Reason.METHOD_NOT_ALLOWED, allow=tuple(sorted(allow)))
-
-
-_USUAL_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 async def judge_token(

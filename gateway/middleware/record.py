@@ -15,13 +15,14 @@ from aiohttp import web
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.front import SENT_AND_CLOSED, SENT_AND_OPEN
 from gateway.middleware.refuse import build_refusal, refuse
+from gateway.policy.method import USUAL_METHODS
 from gateway.policy.rejection import REFUSALS, Reason, Rejection
 from gateway.telemetry.access_log import CLIENT_GONE, AccessLog, LogEntry
 from gateway.telemetry.metrics import NO_ROUTE, Metrics
 
 log = logging.getLogger(__name__)
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_METHODS = frozenset(USUAL_METHODS)
 _NO_UPSTREAM = "-"
 # A token that somebody put into the path is no less a token.
 _TOKEN = re.compile("gw_(at|cs)_[A-Za-z0-9]+")

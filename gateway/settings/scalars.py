@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Final
 
 from gateway.policy.host import normalize_host
+from gateway.policy.method import FORWARDED_METHODS, NEVER_FORWARDED, USUAL_METHODS
 from gateway.policy.pattern import PatternError, parse_pattern
 from gateway.settings import addresses, quantities
 from gateway.settings.addresses import Address, IPNetwork
 from gateway.settings.findings import Problem, join_words, quoted, suggest
 from gateway.settings.shapes import Text
-
-METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 # scope-token of RFC 6749, section 3.3: printable ASCII without space, quote and backslash.
@@ -138,15 +137,19 @@ def choice(*choices: str) -> Text[str]:
 
 
 def _parse_method(text: str) -> str:
-    if text in METHODS:
+    if text in FORWARDED_METHODS:
         return text
-    if text.upper() in METHODS:
+    if text.upper() in FORWARDED_METHODS:
         what = f"methods are upper case, {quoted(text)} is not"
         raise Problem("unknown-method", what, f"write {text.upper()}")
-    if text.upper() in ("CONNECT", "TRACE"):
+    if text.upper() in NEVER_FORWARDED:
         what = f"{text.upper()} is never let through"
         raise Problem("unknown-method", what, "remove it")
-    mend = suggest(text.upper(), METHODS, f"use {join_words(METHODS, 'or')}")
+    mend = suggest(
+        text.upper(),
+        FORWARDED_METHODS,
+        f"use {join_words(USUAL_METHODS, 'or')}, or one of WebDAV's",
+    )
     raise Problem("unknown-method", f"{quoted(text)} is not a method known here", mend)
 
 
@@ -239,7 +242,7 @@ LISTEN: Final[Text[Address]] = Text(
     "an address with a port", "127.0.0.1:8080", addresses.parse_listen
 )
 NETWORK: Final[Text[IPNetwork]] = Text("a network", "10.0.0.0/8", addresses.parse_network)
-METHOD: Final = Text("a method", "GET", _parse_method, choices=METHODS)
+METHOD: Final = Text("a method", "GET", _parse_method, choices=FORWARDED_METHODS)
 PATH_PATTERN: Final = Text("a path pattern", "/orders/**", _parse_pattern, pattern="^/")
 ROUTE_HOST: Final = Text("a host", "api.example.com", _parse_route_host)
 PUBLIC_ORIGIN: Final = Text(

@@ -1,6 +1,5 @@
 """`gateway explain`: which route, which demand, which verdict; and the exit code that says it."""
 
-import asyncio
 import base64
 import io
 import json
@@ -12,11 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpRequestParser
 
-from gateway.cli.explain import KNOWN_METHODS
 from gateway.cli.main import main
 
 CONFIGURATION = """\
@@ -336,28 +331,6 @@ def test_it_says_that_a_method_is_not_known(ask: Asker) -> None:
         "  verdict: refused with 400 malformed_request: the request is malformed "
         "(the method is not known)"
     )
-
-
-async def test_the_methods_that_are_known_are_those_of_the_parser() -> None:
-    """What the listener's parser takes for a method, `explain` does, and nothing else."""
-    registered = "BASELINE-CONTROL CHECKIN LABEL MKREDIRECTREF MKWORKSPACE ORDERPATCH PRI UPDATE"
-    streaming = "ANNOUNCE DESCRIBE FLUSH GET_PARAMETER PAUSE PLAY RECORD REDIRECT SETUP TEARDOWN"
-    candidates = {*KNOWN_METHODS, *registered.split(), *streaming.split(), "BOGUS", "GETS", "BREW"}
-
-    def is_taken(method: str) -> bool:
-        loop = asyncio.get_running_loop()
-        protocol = BaseProtocol(loop)
-        parser = HttpRequestParser(protocol, loop, 2**16)
-        target = "a.example:80" if method == "CONNECT" else "/"
-        try:
-            messages, _, _ = parser.feed_data(
-                f"{method} {target} HTTP/1.1\r\nHost: a.example\r\n\r\n".encode()
-            )
-        except HttpProcessingError:
-            return False
-        return [message.method for message, _ in messages] == [method]
-
-    assert {method for method in candidates if is_taken(method)} == KNOWN_METHODS
 
 
 def test_a_demand_is_told_as_data(ask: Asker) -> None:

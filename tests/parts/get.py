@@ -184,6 +184,8 @@ class DatabaseServerPart:
 PARTS: tuple[Part, ...] = (
     DebianPart("curl", package="curl", uses=("test",)),
     DebianPart("chromium", package="chromium", uses=("test",)),
+    DebianPart("apache2", package="apache2-bin", uses=("test",)),
+    DebianPart("git", package="git", uses=("test",)),
     PythonPart("httpbin", program="gunicorn", uses=("test",)),
     NodePart(
         "node", runtime=PythonPart("nodejs", program="python", uses=("test",)), uses=("test",)

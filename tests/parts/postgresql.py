@@ -49,7 +49,7 @@ class PostgresServer:
         self._settings = {} if is_durable else _SETTINGS
         self._programs = locate("postgres").parent
         # The server refuses root, and any other user could not enter root's temporary folders.
-        self._owner = _unprivileged_owner()
+        self._owner = unprivileged_owner()
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
         self.port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -198,7 +198,7 @@ class PostgresServer:
         return (self.folder / "log").read_text(errors="replace")
 
 
-def _unprivileged_owner() -> dict[str, object]:
+def unprivileged_owner() -> dict[str, object]:
     """Gives subprocess's arguments for another user, where this one is root."""
     if os.geteuid() != 0:
         return {}
