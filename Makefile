@@ -36,10 +36,11 @@ format: $(VENV)/.installed-dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Measure the guard against nginx, and the authorization server
+bench: $(VENV)/.installed-dev ## Measure the guard against nginx, the authorization server, memory
 	@$(BIN)/python tests/parts/get.py bench
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m benchmarks.authserver $(ARGS)
+	@$(BIN)/python -m benchmarks.footprint $(ARGS)
 
 screenshots: $(VENV)/.installed-dev ## Take a picture of every page for people, into build/screenshots
 	@$(BIN)/python -m tests.e2e.screenshots build/screenshots $(ARGS)

@@ -182,7 +182,7 @@ class DatabaseServerPart:
 
 
 PARTS: tuple[Part, ...] = (
-    DebianPart("curl", package="curl", uses=("test",)),
+    DebianPart("curl", package="curl", uses=("test", "bench")),
     DebianPart("chromium", package="chromium", uses=("test",)),
     DebianPart("apache2", package="apache2-bin", uses=("test",)),
     DebianPart("git", package="git", uses=("test",)),
@@ -198,6 +198,7 @@ PARTS: tuple[Part, ...] = (
     ),
     DebianPart("nginx", package="nginx-light", uses=("bench",)),
     DebianPart("wrk", package="wrk", uses=("bench",)),
+    DebianPart("valgrind", package="valgrind", uses=("bench",)),
 )
 
 
