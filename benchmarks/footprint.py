@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.load import MeasurementFailed
-from benchmarks.processes import StartFailed, cpu_seconds, free_ports, running
+from benchmarks.processes import START_SECONDS, StartFailed, cpu_seconds, free_ports, running
 from benchmarks.stage import GATEWAY, OTHER_CORE, PEERS, PROXY_CORE
 from tests.parts.get import PartMissing, locate
 
@@ -80,6 +80,8 @@ def gateway(folder: Path, backend: int, *, is_embedded: bool = False) -> Iterato
     (folder / "gateway.yaml").write_text(json.dumps(settings), encoding="utf-8")
     command = [GATEWAY, "run", "-c", folder / "gateway.yaml"]
     with running(command, PROXY_CORE, folder / "output", [port]) as process:
+        # It binds its ports before it has loaded the rest: an answer says that it is all there.
+        answered_connection(port).close()
         yield process.pid, port
 
 
@@ -117,14 +119,17 @@ def measure_memory(folder: Path, backend: int) -> list[Line]:
 
 def open_connections(port: int) -> list[socket.socket]:
     """Opens a tenth of the connections, each of which has had one answer and waits."""
-    connections = []
-    for _ in range(IDLE_CONNECTIONS // 10):
-        connection = socket.create_connection(("127.0.0.1", port), 10)
-        connection.sendall(b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
-        if not connection.recv(65536).startswith(b"HTTP/1.1 200"):
-            raise MeasurementFailed("an idle connection had no answer")
-        connections.append(connection)
-    return connections
+    return [answered_connection(port) for _ in range(IDLE_CONNECTIONS // 10)]
+
+
+def answered_connection(port: int) -> socket.socket:
+    """Opens a connection and has one request answered. Raises MeasurementFailed."""
+    connection = socket.create_connection(("127.0.0.1", port), 10)
+    connection.settimeout(START_SECONDS)
+    connection.sendall(b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
+    if not connection.recv(65536).startswith(b"HTTP/1.1 200"):
+        raise MeasurementFailed("a request had another answer than 200")
+    return connection
 
 
 def measure_through(folder: Path, backend: int, large: Path, rounds: int) -> list[Line]:
