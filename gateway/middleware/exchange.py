@@ -10,7 +10,6 @@ from socket import SO_LINGER, SOL_SOCKET
 from typing import Protocol
 
 from aiohttp import HttpVersion11, StreamReader, web
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
@@ -43,6 +42,10 @@ class ClientConnection(Protocol):
     @property
     def writing_paused(self) -> bool:
         """Whether the kernel takes no more for now."""
+        ...
+
+    async def wait_until_writable(self) -> None:
+        """Wait until the kernel takes more. Raises ConnectionError when the client is gone."""
         ...
 
     @property
@@ -80,7 +83,6 @@ class Exchange:
         message: RawRequestMessage,
         content: StreamReader,
         protocol: ClientConnection,
-        writer: AbstractStreamWriter,
         request_id: str,
     ) -> None:
         self.started = time.perf_counter()
@@ -88,7 +90,6 @@ class Exchange:
         self.message = message
         self.content = content
         self.protocol = protocol
-        self.writer = writer
         self.method = message.method
         self.headers: CIMultiDictProxy[str] = message.headers
         self.speaks_http_1_1 = message.version == HttpVersion11
@@ -110,13 +111,8 @@ class Exchange:
 
     # What aiohttp asks of its own requests.
 
-    _task: object = None
-
     def _cancel(self, error: BaseException) -> None:
         self.content.set_exception(error)
-
-    def _finish(self) -> None:
-        """Have nothing to clean up."""
 
     # What `forward` asks of a client.
 
@@ -136,7 +132,7 @@ class Exchange:
         """Wait until the client takes more. Raises ConnectionError when it takes too long."""
         try:
             async with asyncio.timeout(self.protocol.drain_seconds):
-                await self.writer.drain()
+                await self.protocol.wait_until_writable()
         except TimeoutError:
             self.abort()
             raise ConnectionResetError("the client does not take its answer") from None

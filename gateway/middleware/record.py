@@ -10,10 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
-
 from gateway.middleware.exchange import Exchange
-from gateway.middleware.front import SENT_AND_CLOSED, SENT_AND_OPEN
 from gateway.middleware.refuse import build_refusal, refuse
 from gateway.policy.method import USUAL_METHODS
 from gateway.policy.rejection import REFUSALS, Reason, Rejection
@@ -53,7 +50,7 @@ class Recorder:
         self._loop = asyncio.get_running_loop()
         metrics.on_scrape(self.settle)
 
-    async def __call__(self, exchange: Exchange) -> web.StreamResponse:
+    async def __call__(self, exchange: Exchange) -> None:
         """Answer a request, and record how it went."""
         if self.is_draining:
             exchange.keep_alive = False
@@ -70,11 +67,8 @@ class Recorder:
             await self._fail(exchange)
         finally:
             self._record(exchange)
-        return SENT_AND_OPEN if exchange.keep_alive else SENT_AND_CLOSED
 
-    def refuse_malformed(
-        self, exchange: Exchange, reason: Reason, detail: str
-    ) -> web.StreamResponse:
+    def refuse_malformed(self, exchange: Exchange, reason: Reason, detail: str) -> None:
         """Refuse what could not even be parsed, and record it."""
         exchange.method = "-"
         exchange.reason = reason
@@ -94,7 +88,6 @@ class Recorder:
         except ConnectionError:
             exchange.status = CLIENT_GONE
         self._record(exchange)
-        return SENT_AND_CLOSED
 
     async def _fail(self, exchange: Exchange) -> None:
         has_begun = exchange.status != 0 or (
