@@ -216,8 +216,8 @@ class FrontProtocol(BoundedProtocol):
     async def start(self) -> None:
         """Serve the connection's requests, one after the other, in this one task.
 
-        aiohttp's own loop makes a task and four more coroutines for each request, which is a twentieth
-        of all that a warm request costs.
+        aiohttp's own loop makes a task and four more coroutines for each request: a twentieth of
+        all that a warm request costs.
         """
         messages = self._messages
         while not self._force_close:
