@@ -15,6 +15,7 @@ from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.exchange import Exchange, ExchangeBody
 from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
+from gateway.middleware.options import SERVER_WIDE, answer_options
 from gateway.middleware.refuse import refuse
 from gateway.policy.forwarding import (
     BodyFailure,
@@ -23,8 +24,10 @@ from gateway.policy.forwarding import (
     ForwardRequest,
     UpstreamFailure,
 )
+from gateway.policy.framing import judge_transfer_coding
 from gateway.policy.headers import HeaderPair, RequestHeaderFilter, forwarding_headers
 from gateway.policy.host import normalize_host
+from gateway.policy.method import USUAL_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.table import RouteTable
@@ -81,7 +84,11 @@ class Guard:
         except Malformed as error:
             # Who cannot be understood in one thing may mean anything with what follows.
             exchange.keep_alive = False
-            await self._refuse(exchange, Rejection(error.reason, detail=error.detail))
+            allow = USUAL_METHODS if error.reason is Reason.METHOD_NOT_ALLOWED else ()
+            await self._refuse(exchange, Rejection(error.reason, allow=allow, detail=error.detail))
+            return
+        if exchange.path == SERVER_WIDE:
+            await answer_options(exchange)
             return
         if self._resource.is_asked_for(exchange.path):
             await self._resource.answer(exchange)
@@ -106,12 +113,18 @@ class Guard:
         message = exchange.message
         if not exchange.speaks_http_1_1 and message.version != HttpVersion10:
             raise Malformed(Reason.MALFORMED_REQUEST, "neither HTTP/1.1 nor HTTP/1.0")
+        if exchange.method == "CONNECT":
+            # Its target is no path and has no route: no tunnel is opened to anywhere.
+            raise Malformed(Reason.METHOD_NOT_ALLOWED, "CONNECT")
         value = exchange.headers.get(HOST)
         if value is not None:
             exchange.host = normalize_host(value)
             exchange.authority = value.encode("latin-1", "replace")
             if exchange.host is None:
                 raise Malformed(Reason.MALFORMED_REQUEST, "the Host header is malformed")
+        if message.path == SERVER_WIDE and exchange.method == "OPTIONS":
+            exchange.path = SERVER_WIDE
+            return ""
         try:
             path, query = split_target(message.path, exchange.host)
             exchange.path = path
@@ -134,10 +147,13 @@ class Guard:
                 raise Malformed(Reason.HEADERS_TOO_LARGE, f"{size} bytes")
         encoding = headers.get(TRANSFER_ENCODING)
         if encoding is not None:
-            if not exchange.speaks_http_1_1 or encoding.lower() != "chunked":
+            coding = judge_transfer_coding(encoding)
+            if not exchange.speaks_http_1_1 or coding == "malformed":
                 raise Malformed(Reason.MALFORMED_REQUEST, "Transfer-Encoding is not `chunked`")
             if CONTENT_LENGTH in headers or len(headers.getall(TRANSFER_ENCODING)) > 1:
                 raise Malformed(Reason.MALFORMED_REQUEST, "the framing is ambiguous")
+            if coding == "unsupported":
+                raise Malformed(Reason.UNSUPPORTED_CODING, "a coding stands before `chunked`")
             # aiohttp's parser takes the last trailer for a field of the request that follows.
             exchange.keep_alive = False
             return None

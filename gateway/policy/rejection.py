@@ -25,6 +25,7 @@ class Reason(StrEnum):
     AUTHORIZATION_SERVER_UNAVAILABLE = "authorization_server_unavailable"
     AMBIGUOUS_PATH = "ambiguous_path"
     MALFORMED_REQUEST = "malformed_request"
+    UNSUPPORTED_CODING = "unsupported_coding"
     HEADERS_TOO_LARGE = "headers_too_large"
     BODY_TOO_LARGE = "body_too_large"
     EXPECTATION_FAILED = "expectation_failed"
@@ -130,6 +131,11 @@ REFUSALS: dict[Reason, Refusal] = {
         400,
         "The request is malformed",
         "It does not follow HTTP (RFC 9110, RFC 9112).",
+    ),
+    Reason.UNSUPPORTED_CODING: Refusal(
+        501,
+        "The request's transfer coding is not supported",
+        "Transfer-Encoding can be `chunked` alone; what is compressed says so in Content-Encoding.",
     ),
     Reason.HEADERS_TOO_LARGE: Refusal(
         431,

@@ -39,6 +39,7 @@ REFUSALS = {
     ("-", "ambiguous_path"): 13,
     ("-", "malformed_request"): 14,
     ("-", "headers_too_large"): 15,
+    ("-", "unsupported_coding"): 24,
     ("-", "no_route"): 16,
     ("-", "method_not_allowed"): 17,
     ("upload", "body_too_large"): 18,
@@ -63,6 +64,7 @@ STATUS = {
     "ambiguous_path": 400,
     "malformed_request": 400,
     "headers_too_large": 431,
+    "unsupported_coding": 501,
     "no_route": 404,
     "method_not_allowed": 405,
     "body_too_large": 413,
@@ -260,6 +262,9 @@ def provocations(tokens) -> dict[str, Callable[[str, int], str]]:
         ),
         "malformed_request": lambda _, count: MALFORMED[count % len(MALFORMED)],
         "headers_too_large": lambda *_: request("GET", "orders", bearer, "X-Long: " + "x" * 40_000),
+        "unsupported_coding": lambda *_: request(
+            "POST", "orders", bearer, "Transfer-Encoding: gzip, chunked"
+        ),
         "no_route": lambda *_: f"GET /elsewhere HTTP/1.1\r\nHost: h\r\n{bearer}\r\n\r\n",
         "method_not_allowed": lambda *_: request("DELETE", "orders", bearer),
         "body_too_large": lambda route, _: request("POST", route, bearer, "Content-Length: 1025"),
@@ -305,7 +310,7 @@ def nonzero(found: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]
 def test_metrics_count_each_refusal_by_route_and_reason_and_nothing_else(gateway):
     """Each reason a different number of times; every other series of those metrics is 0."""
     expected = TOKEN_REJECTIONS | REFUSALS
-    assert sorted(expected.values()) == list(range(1, 24)), "no two reasons as often as each other"
+    assert sorted(expected.values()) == list(range(1, 25)), "no two reasons as often as each other"
     tokens = tokens_of(gateway)
     provoke = provocations(tokens)
     before = series(gateway, "gateway_token_rejections_total")

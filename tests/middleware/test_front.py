@@ -43,7 +43,12 @@ MALFORMED = {
     "chunked with a parameter": post(b"Transfer-Encoding: chunked;p=1", body=LAST),
     "chunked behind a vertical tab": post(b"Transfer-Encoding: \x0bchunked", body=LAST),
     "chunked behind a hard blank": post(b"Transfer-Encoding: \xa0chunked", body=LAST),
-    "gzip, chunked": post(b"Transfer-Encoding: gzip, chunked", body=LAST),
+    "a coding nobody knows, chunked": post(b"Transfer-Encoding: x, chunked", body=LAST),
+    "gzip, chunked on two lines": post(b"Transfer-Encoding: gzip", TE, body=LAST),
+    "gzip, chunked with a length": post(CL5, b"Transfer-Encoding: gzip, chunked", body=LAST),
+    "gzip, chunked of HTTP/1.0": post(
+        b"Transfer-Encoding: gzip, chunked", body=LAST, version=b"1.0"
+    ),
     "gzip": post(b"Transfer-Encoding: gzip", body=LAST),
     "chunked of HTTP/1.0": post(TE, body=LAST, version=b"1.0"),
     "the same length twice": post(CL5, CL5, body=b"01234"),
@@ -85,7 +90,6 @@ MALFORMED = {
     "a star": get(HOST, target=b"*"),
     "a word": get(HOST, target=b"public"),
     "an authority": get(HOST, target=b"h:80"),
-    "CONNECT": b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n",
     "another scheme": get(HOST, target=b"ftp://h/public/a"),
     "one slash": get(HOST, target=b"http:/public/a"),
     "a user": get(HOST, target=b"http://u:p@h/public/a"),
@@ -119,6 +123,36 @@ async def test_malformed_request_is_a_400_and_reaches_nobody(
     assert (refusal.status, refusal.reason) == (400, "malformed_request")
     assert refusal.fields["connection"] == "close"
     client.send(GET)
+    assert await client.rest_until_broken() == b""
+    await stage.close()
+    assert stage.service.is_untouched
+
+
+@pytest.mark.parametrize("value", [b"gzip, chunked", b"GZIP,Chunked", b"deflate, gzip, chunked"])
+async def test_a03_known_coding_before_chunked_is_a_501_and_reaches_nobody(
+    stage: Stage, value: bytes
+) -> None:
+    await stage.open()
+    client = await stage.client(post(b"Transfer-Encoding: " + value, body=LAST) + GET)
+    refusal = await client.answer()
+    assert (refusal.status, refusal.reason) == (501, "unsupported_coding")
+    assert refusal.fields["connection"] == "close"
+    assert await client.rest_until_broken() == b""
+    await stage.close()
+    assert stage.service.is_untouched
+
+
+@pytest.mark.parametrize("target", [b"h:80", b"[::1]:443", b"/public/a"])
+async def test_b18_connect_is_a_405_that_closes_and_reaches_nobody(
+    stage: Stage, target: bytes
+) -> None:
+    """Whatever stands behind it is neither tunnelled nor taken for a request."""
+    await stage.open()
+    client = await stage.client(b"CONNECT %b HTTP/1.1\r\nHost: h:80\r\n\r\n" % target + GET)
+    refusal = await client.answer()
+    assert (refusal.status, refusal.reason) == (405, "method_not_allowed")
+    assert "GET" in refusal.fields["allow"]
+    assert refusal.fields["connection"] == "close"
     assert await client.rest_until_broken() == b""
     await stage.close()
     assert stage.service.is_untouched

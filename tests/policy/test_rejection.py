@@ -21,6 +21,7 @@ CONTRACT = {
     "authorization_server_unavailable": (503, None, False, True, None),
     "ambiguous_path": (400, None, False, False, None),
     "malformed_request": (400, None, False, False, None),
+    "unsupported_coding": (501, None, False, False, None),
     "headers_too_large": (431, None, False, False, None),
     "body_too_large": (413, None, False, False, None),
     "expectation_failed": (417, None, False, False, None),

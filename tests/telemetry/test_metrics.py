@@ -98,8 +98,8 @@ def test_the_reasons_that_a_route_can_yield_start_at_zero_and_no_others():
         "upstream_unavailable", "upstream_invalid", "upstream_timeout", "internal_error",
     ]  # fmt: skip
     before_a_route = [
-        "ambiguous_path", "malformed_request", "headers_too_large", "no_route",
-        "method_not_allowed", "request_timeout", "internal_error",
+        "ambiguous_path", "malformed_request", "unsupported_coding", "headers_too_large",
+        "no_route", "method_not_allowed", "request_timeout", "internal_error",
     ]  # fmt: skip
     assert series(metrics, "gateway_refusals_total") == dict.fromkeys(
         [(reason, route) for reason in on_every_route for route in ("orders", "health")]
