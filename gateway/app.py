@@ -26,7 +26,8 @@ from gateway.middleware.front import FrontLimits, FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.record import Recorder
-from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector
+from gateway.middleware.watch import TunnelWatch
+from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector, RevocationSink
 from gateway.policy.tokenformat import new_token
 from gateway.proxy.forward import forward
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
@@ -211,23 +212,29 @@ async def run_gateway(
         introspectors = await stack.enter_async_context(
             open_introspectors(settings, metrics, partial(_log_endpoint, access_log))
         )
+        cached_introspectors = {
+            name: CachedIntrospector(name, introspector, cache, metrics)
+            for name, introspector in introspectors.items()
+        }
+        watch = TunnelWatch(cache, cached_introspectors, table.routes)
         # Before the first request: who revokes must find every worker that could remember a token.
-        await stack.enter_async_context(_listen_for_revocations(settings, cache, metrics))
+        await stack.enter_async_context(_listen_for_revocations(settings, watch, metrics))
         upstreams = _open_upstreams(settings, stack)
         _add_gauges(metrics, cache, upstreams)
+        metrics.add_gauge(
+            "gateway_tunnels", "Open tunnels, such as WebSockets", ("route",), watch.count
+        )
         resource = ProtectedResource(table, settings.public_url)
         guard = Guard(
             table=table,
-            introspectors={
-                name: CachedIntrospector(name, introspector, cache, metrics)
-                for name, introspector in introspectors.items()
-            },
+            introspectors=cached_introspectors,
             forwards={name: partial(forward, upstream) for name, upstream in upstreams.items()},
             resource=resource,
             trusted_proxies=settings.trusted_proxies,
             limits=GuardLimits(
                 settings.limits.header_bytes, settings.limits.body, settings.timeouts.body
             ),
+            watch=watch,
         )
         recorder = Recorder(guard, metrics, access_log, resource.metadata_url(None))
         stack.callback(recorder.settle)
@@ -308,11 +315,11 @@ def _log_endpoint(
 
 @asynccontextmanager
 async def _listen_for_revocations(
-    settings: GatewaySettings, cache: IntrospectionCache, metrics: Metrics
+    settings: GatewaySettings, sink: RevocationSink, metrics: Metrics
 ) -> AsyncIterator[None]:
     for source in SOURCES:
         metrics.revocations.start_at_zero(source)
-    listener = RevocationListener(settings.state_dir, cache, metrics.revocations.count)
+    listener = RevocationListener(settings.state_dir, sink, metrics.revocations.count)
     try:
         await listener.__aenter__()
     except OSError as error:

@@ -53,6 +53,14 @@ class ClientConnection(Protocol):
         """None on a connection without TLS."""
         ...
 
+    def begin_tunnel(self) -> tuple[asyncio.Transport, bytes]:
+        """Give up the connection, and the bytes behind the last request. Raises ConnectionError."""
+        ...
+
+    def end_tunnel(self) -> None:
+        """Note that the connection is closed."""
+        ...
+
 
 class Exchange:
     """The request and its outcome; aiohttp's server is given this in place of a request of its own.
@@ -148,6 +156,15 @@ class Exchange:
             if sock is not None:
                 sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
             transport.abort()
+
+    def begin_tunnel(self) -> tuple[asyncio.Transport, bytes]:
+        """Give up the client's connection, and the bytes that came behind the request."""
+        return self.protocol.begin_tunnel()
+
+    def end_tunnel(self, bytes_received: int) -> None:
+        """Note that the connection is closed, and how many bytes came over it."""
+        self.bytes_received = bytes_received
+        self.protocol.end_tunnel()
 
 
 class ExchangeBody:

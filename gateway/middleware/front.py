@@ -296,6 +296,25 @@ class FrontProtocol(BoundedProtocol):
         if self._paused:
             await self._drain_helper()
 
+    def begin_tunnel(self) -> tuple[asyncio.Transport, bytes]:
+        """Give up the connection, and what came behind the request that asked for it.
+
+        aiohttp has kept those bytes without a look at them. Raises ConnectionError when the client
+        is gone.
+        """
+        transport = self.transport
+        if transport is None or not self._upgraded:
+            raise ConnectionResetError("the client is gone")
+        self._disarm()
+        self.keep_alive(val=False)
+        tail, self._message_tail = self._message_tail, b""
+        self._parser = None
+        return transport, tail
+
+    def end_tunnel(self) -> None:
+        """Note that the connection is closed, as soon as the request has been recorded."""
+        self._loop.call_soon(self.connection_lost, None)
+
     def close_if_idle(self) -> None:
         """Close, unless a request has arrived that is not answered yet."""
         waiter = self._waiter

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from aiohttp import HttpVersion10
-from aiohttp.hdrs import AUTHORIZATION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING
+from aiohttp.hdrs import (
+    AUTHORIZATION,
+    CONNECTION,
+    CONTENT_LENGTH,
+    EXPECT,
+    HOST,
+    SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+)
 
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.exchange import Exchange, ExchangeBody
@@ -17,11 +27,14 @@ from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.options import SERVER_WIDE, answer_options
 from gateway.middleware.refuse import refuse
+from gateway.middleware.watch import TunnelWatch
+from gateway.policy.bearer import read_bearer
 from gateway.policy.forwarding import (
     BodyFailure,
     Forward,
     Forwarded,
     ForwardRequest,
+    Upgrade,
     UpstreamFailure,
 )
 from gateway.policy.framing import judge_transfer_coding
@@ -32,6 +45,7 @@ from gateway.policy.path import AmbiguousPath, canonicalize_path
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.table import RouteTable
 from gateway.policy.target import MalformedTarget, split_target
+from gateway.policy.upgrade import WEBSOCKET, UpgradeFields, asks_for_websocket
 
 NO_BODY = -1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -67,6 +81,7 @@ class Guard:
         resource: ProtectedResource,
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
         limits: GuardLimits,
+        watch: TunnelWatch,
     ) -> None:
         self._table = table
         self._introspectors = introspectors
@@ -74,6 +89,7 @@ class Guard:
         self._resource = resource
         self._trusted_proxies = trusted_proxies
         self._limits = limits
+        self._watch = watch
         self._header_filter = RequestHeaderFilter()
 
     async def __call__(self, exchange: Exchange) -> None:
@@ -187,9 +203,33 @@ class Guard:
             self._headers(exchange, judgement),
             None if length == NO_BODY else self._body(exchange, length),
         )
+        if route.upgrade and _asks_for_tunnel(exchange, has_body=length != NO_BODY):
+            await self._forward_upgrade(exchange, judgement, request)
+        else:
+            await self._send(exchange, request, route.upstream)
+
+    async def _forward_upgrade(
+        self, exchange: Exchange, judgement: Judgement, request: ForwardRequest
+    ) -> None:
+        """Forward a request that may become a tunnel, which is watched as long as it stands."""
+        route = judgement.route
+        assert route is not None  # noqa: S101 - for the type checker, as above
+        token = read_bearer(exchange.headers.getall(AUTHORIZATION, ()))
+        watched = self._watch.add(
+            route, None if isinstance(token, Reason) else token, judgement.answer
+        )
+        request.upgrade = Upgrade(WEBSOCKET.encode("ascii"), watched.attach)
+        try:
+            await self._send(exchange, request, route.upstream)
+        finally:
+            self._watch.remove(watched)
+            if watched.tunnel is not None:
+                exchange.reason = watched.reason
+
+    async def _send(self, exchange: Exchange, request: ForwardRequest, upstream: str) -> None:
         outcome = exchange.forwarded = Forwarded()
         try:
-            await self._forwards[route.upstream](request, exchange, outcome)
+            await self._forwards[upstream](request, exchange, outcome)
         except (UpstreamFailure, BodyFailure) as failure:
             if outcome.status:
                 exchange.reason = failure.reason
@@ -240,3 +280,18 @@ class Guard:
 
     async def _refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         await refuse(exchange, rejection, self._resource.metadata_url(exchange.host))
+
+
+def _asks_for_tunnel(exchange: Exchange, *, has_body: bool) -> bool:
+    if not exchange.message.upgrade:
+        return False
+    headers = exchange.headers
+    fields = UpgradeFields(
+        connection=headers.getall(CONNECTION, ()),
+        upgrade=headers.getall(UPGRADE, ()),
+        key=headers.getall(SEC_WEBSOCKET_KEY, ()),
+        version=headers.getall(SEC_WEBSOCKET_VERSION, ()),
+    )
+    return asks_for_websocket(
+        exchange.method, fields, speaks_http_1_1=exchange.speaks_http_1_1, has_body=has_body
+    )

@@ -78,6 +78,43 @@ class Client(Protocol):
         """Break the connection, so that what was sent is not taken for a whole answer."""
         ...
 
+    def begin_tunnel(self) -> tuple[object, bytes]:
+        """Give up the connection's asyncio.Transport, and the bytes that came behind the request.
+
+        Raises ConnectionError when the client is gone.
+        """
+        ...
+
+    def end_tunnel(self, bytes_received: int) -> None:
+        """Take back the connection, which is closed; so many bytes have come from the client."""
+        ...
+
+
+class OpenTunnel(Protocol):
+    """A tunnel between the client and the upstream."""
+
+    @property
+    def bytes_received(self) -> int:
+        """How many bytes the client has sent."""
+        ...
+
+    @property
+    def bytes_sent(self) -> int:
+        """How many bytes the upstream has sent."""
+        ...
+
+    def abort(self) -> None:
+        """Close both sides at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What a request wants its connection to speak; `on_open` is given the tunnel."""
+
+    protocol: bytes
+    on_open: Callable[[OpenTunnel], None]
+
 
 @dataclass(slots=True)
 class ForwardRequest:
@@ -91,6 +128,7 @@ class ForwardRequest:
     host: bytes | None
     headers: list[HeaderPair]
     body: RequestBody | None
+    upgrade: Upgrade | None = None
 
 
 @dataclass(slots=True)

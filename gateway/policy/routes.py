@@ -31,7 +31,8 @@ class Route:
 
     `host` None matches any host; `methods` None any method, and GET already includes HEAD.
     `requirement` is None exactly when the route is public. `authorization_server` names who is
-    asked; on a public route it may be None when no single server is meant.
+    asked; on a public route it may be None when no single server is meant. `upgrade` lists the
+    protocols that connections may switch to.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Route:
     issuer: str | None = None
     requirement: Requirement | None = field(default_factory=Requirement)
     forward_token: bool = False
+    upgrade: tuple[str, ...] = ()
 
     @property
     def is_public(self) -> bool:

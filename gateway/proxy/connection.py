@@ -14,12 +14,14 @@ import httptools
 from gateway.policy.forwarding import UpstreamFailure
 from gateway.policy.headers import HeaderPair, MalformedHead, read_response_head
 from gateway.policy.rejection import Reason
+from gateway.policy.upgrade import accepts_upgrade
 
 _MAXIMUM_HEAD = 256 * 1024
 _MAXIMUM_FIELDS = 512
 _MAXIMUM_INFORMATIONAL = 256
 _READ_HIGH_WATER = 256 * 1024
 _WRITE_HIGH_WATER = 256 * 1024
+_SWITCHING_PROTOCOLS = 101
 # RFC 9112, section 4: what a reason phrase may hold. The parser lets control bytes pass.
 _REASON_PHRASE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
@@ -53,9 +55,11 @@ class UpstreamConnection(asyncio.Protocol):
         "length",
         "reason_phrase",
         "status",
+        "tail",
         "timeout_detail",
         "trailers",
         "transport",
+        "upgrade",
         "upload_deadline",
     )
 
@@ -100,6 +104,9 @@ class UpstreamConnection(asyncio.Protocol):
         self.has_head = False
         self.is_complete = False
         self.can_be_reused = False
+        # The protocol that a 101 may switch to, and what came behind the 101.
+        self.upgrade: bytes | None = None
+        self.tail = b""
 
     @property
     def is_usable(self) -> bool:
@@ -109,12 +116,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     # The exchange, as `forward` sees it.
 
-    def begin(self, data: bytes, *, is_head: bool) -> None:
-        """Send the beginning of a request: its head, and its body as far as it is there."""
+    def begin(self, data: bytes, *, is_head: bool, upgrade: bytes | None = None) -> None:
+        """Send the beginning of a request: its head, and its body as far as it is there.
+
+        `upgrade` is the protocol that the request asks for, if any.
+        """
         if self.exchanges:
             self._reset(body_allowed=not is_head)
         else:
             self._body_allowed = not is_head
+        self.upgrade = upgrade
         self.exchanges += 1
         self._is_busy = True
         self.write(data)
@@ -189,6 +200,15 @@ class UpstreamConnection(asyncio.Protocol):
             self._parser = httptools.HttpResponseParser(self)
         return self.is_usable
 
+    def release(self) -> bytes:
+        """Give what came behind a 101, and keep nothing of the exchange: others read from now."""
+        tail, self.tail = self.tail, b""
+        self.is_complete = True
+        self.can_be_reused = False
+        self.headers = self._fields = self.trailers = []
+        del self._parser
+        return tail
+
     def close(self) -> None:
         """Close at once, without ceremony."""
         if self.transport is not None:
@@ -257,9 +277,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._bytes_of_head += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail(Reason.UPSTREAM_INVALID, "it switches protocols unasked")
-            return
+        except httptools.HttpParserUpgrade as switch:
+            if self.status != _SWITCHING_PROTOCOLS:
+                self._fail(Reason.UPSTREAM_INVALID, "it switches protocols unasked")
+                return
+            # No more of it until somebody takes it.
+            self.tail = data[switch.args[0] :]
+            if self.transport is not None:
+                self.transport.pause_reading()
         except httptools.HttpParserError as error:
             # What came after the end is not ours to read, and fails nothing.
             self.can_be_reused = False
@@ -330,7 +355,10 @@ class UpstreamConnection(asyncio.Protocol):
             if self._informational > _MAXIMUM_INFORMATIONAL:
                 raise _Malformed("it sends informational answers without end")
             return
-        if not 200 <= status <= 599:
+        if status == _SWITCHING_PROTOCOLS and self.upgrade is not None:
+            if not accepts_upgrade(self.headers, self.upgrade):
+                raise _Malformed("it switches to another protocol than was asked for")
+        elif not 200 <= status <= 599:
             raise _Malformed(f"its status is {status}")
         self.status = status
         if not self.reason_phrase.isalpha() and not _REASON_PHRASE.fullmatch(self.reason_phrase):

@@ -7,6 +7,7 @@ connection that closed before one byte came back.
 
 import asyncio
 import time
+from typing import cast
 
 from gateway.policy.forwarding import (
     Client,
@@ -16,11 +17,14 @@ from gateway.policy.forwarding import (
     UpstreamFailure,
 )
 from gateway.policy.headers import filter_trailers
+from gateway.policy.rejection import Reason
 from gateway.proxy.connection import UpstreamConnection
+from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import Upstream
 
 _RETRIED_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _JOIN = b": ".join
+_SWITCHING_PROTOCOLS = 101
 _LAST_CHUNK = b"0\r\n"
 
 
@@ -35,6 +39,7 @@ async def forward(
     started = time.perf_counter()
     first, is_whole = _first_bytes(request, upstream)
     is_head = request.method == "HEAD"
+    asked = request.upgrade.protocol if request.upgrade is not None else None
     connection: UpstreamConnection | None = None
     pump: asyncio.Task[None] | None = None
     # From here on it counts as sent; whatever ends it without an answer or a failure aborts it.
@@ -48,7 +53,7 @@ async def forward(
             connection = await upstream.connect()
         while True:
             _expect_answer(connection, upstream)
-            connection.begin(first, is_head=is_head)
+            connection.begin(first, is_head=is_head, upgrade=asked)
             if not is_whole and request.body is not None:
                 connection.upload_deadline = float("inf")
                 pump = asyncio.create_task(_pump(connection, request.body, upstream))
@@ -65,7 +70,8 @@ async def forward(
         if pump is not None and not pump.done():
             # It answers early; whether the rest of the body can be read off is not known yet.
             client.keep_alive = False
-        await _answer(connection, request, client, outcome, upstream)
+        deliver = _tunnel if connection.status == _SWITCHING_PROTOCOLS else _answer
+        await deliver(connection, request, client, outcome, upstream)
         outcome.result = "answered"
     except UpstreamFailure as failure:
         outcome.result = failure.reason.removeprefix("upstream_")
@@ -177,12 +183,49 @@ async def _answer(
         client.write(_LAST_CHUNK + _trailer_lines(connection) + b"\r\n")
 
 
+async def _tunnel(
+    connection: UpstreamConnection,
+    request: ForwardRequest,
+    client: Client,
+    outcome: Forwarded,
+    upstream: Upstream,
+) -> None:
+    upgrade = request.upgrade
+    transport = connection.transport
+    if upgrade is None or transport is None:
+        raise UpstreamFailure(Reason.UPSTREAM_INVALID, "it closed behind its 101")
+    lines = [b"HTTP/1.1 101 Switching Protocols", *map(_JOIN, connection.headers)]
+    lines += [*_upgrade_lines(upgrade.protocol), b"\r\n"]
+    head = b"\r\n".join(lines)
+    client.keep_alive = False
+    client.write(head)
+    outcome.status = connection.status
+    connection.deadline = float("inf")
+    client_transport, early = client.begin_tunnel()
+    tunnel = Tunnel(upstream.loop, cast(asyncio.Transport, client_transport), transport)
+    try:
+        tunnel.start(early, connection.release())
+        upgrade.on_open(tunnel)
+        await tunnel.wait()
+    finally:
+        tunnel.abort()
+        outcome.bytes_sent = len(head) + tunnel.bytes_sent
+        client.end_tunnel(tunnel.bytes_received)
+        connection.connection_lost(None)
+
+
+def _upgrade_lines(protocol: bytes) -> tuple[bytes, bytes]:
+    return (b"Connection: upgrade", b"Upgrade: " + protocol)
+
+
 def _request_head(request: ForwardRequest, authority: bytes) -> bytes:
     lines = [
         b"%b %b HTTP/1.1\r\nHost: %b"
         % (request.method.encode("ascii"), request.target, request.host or authority)
     ]
     lines += map(_JOIN, request.headers)
+    if request.upgrade is not None:
+        lines += _upgrade_lines(request.upgrade.protocol)
     body = request.body
     if body is not None:
         lines.append(

@@ -268,6 +268,14 @@ class RouteSettings(Settings):
     forward_token: Annotated[bool, literals.Switch()] = Field(
         default=False, description="Lets the upstream see the bearer token, which else stops here."
     )
+    upgrade: Annotated[
+        tuple[str, ...],
+        Items(scalars.choice("websocket"), if_empty="write [websocket], or leave the key out"),
+    ] = Field(
+        default=(),
+        description="Protocols that a connection may switch to: `[websocket]`, or none. It is "
+        "closed when its token no longer opens the route, or after an hour of silence.",
+    )
 
 
 class GatewaySettings(Settings):

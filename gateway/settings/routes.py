@@ -35,6 +35,7 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         issuer=None if server is None else issuer_of(settings.authorization_servers[server]),
         requirement=None if route.require is None else _compile_requirement(route.require),
         forward_token=route.forward_token,
+        upgrade=route.upgrade,
     )
 
 
