@@ -26,8 +26,8 @@ from benchmarks.fill import fill
 from benchmarks.load import MeasurementFailed, drive, write_requests
 from benchmarks.processes import StartFailed, cpu_seconds, free_ports, running
 from benchmarks.run import QUIET, machine
-from benchmarks.stage import ANSWER, GATEWAY, OTHER_CORE, PEERS, PROXY_CORE
-from tests.parts.get import PartMissing, locate
+from benchmarks.stage import ANSWER, GATEWAY, OTHER_CORE, PROXY_CORE, running_nginx
+from tests.parts.get import PartMissing
 from tests.parts.postgresql import PostgresServer
 
 RESULT = Path(__file__).parent / "results" / "authserver.json"
@@ -264,24 +264,10 @@ def measure(rows: Sequence[Row], rounds: int, seconds: int) -> None:
 
 def measure_all(folder: Path, rounds: int, seconds: int) -> list[Row]:
     """Starts both servers, measures them nearly empty, fills them, and measures them again."""
-    backend, *unused = free_ports(4)
     table: list[Row] = []
+    answer = f"default_type application/json; return 200 '{ANSWER}';"
     with ExitStack() as stack:
-        words = {
-            "backend_port": backend,
-            "gateway_asks_port": unused[0],
-            "nginx_asks_port": unused[1],
-            "authorization_server_port": unused[2],
-            "answer": ANSWER,
-            "folder": folder / "backend",
-        }
-        (folder / "backend").mkdir()
-        text = (PEERS / "surroundings.conf").read_text(encoding="utf-8")
-        for name, value in words.items():
-            text = text.replace(f"@{name}@", str(value))
-        (folder / "backend" / "nginx.conf").write_text(text, encoding="utf-8")
-        command = [locate("nginx"), "-p", folder, "-c", folder / "backend" / "nginx.conf"]
-        stack.enter_context(running(command, OTHER_CORE, folder / "backend" / "output", [backend]))
+        _, backend = stack.enter_context(running_nginx(folder / "backend", OTHER_CORE, answer))
         postgresql = stack.enter_context(PostgresServer(is_durable=True))
         os.sched_setaffinity(postgresql.pid, {OTHER_CORE})  # and all that it starts from now on
         servers = [

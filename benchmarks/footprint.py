@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.load import MeasurementFailed
 from benchmarks.processes import START_SECONDS, StartFailed, cpu_seconds, free_ports, running
-from benchmarks.stage import GATEWAY, OTHER_CORE, PEERS, PROXY_CORE
+from benchmarks.stage import GATEWAY, OTHER_CORE, PROXY_CORE, running_nginx
 from tests.parts.get import PartMissing, locate
 
 KIB, GIB = 1024, 1024**3
@@ -85,20 +85,6 @@ def gateway(folder: Path, backend: int, *, is_embedded: bool = False) -> Iterato
         yield process.pid, port
 
 
-@contextmanager
-def nginx(folder: Path, core: int, location: str) -> Iterator[tuple[int, int]]:
-    """Runs an nginx that does what `location` says, and gives its process id and its port."""
-    folder.mkdir()
-    (port,) = free_ports(1)
-    text = (PEERS / "through.conf").read_text(encoding="utf-8")
-    for name, value in {"folder": folder, "port": port, "location": location}.items():
-        text = text.replace(f"@{name}@", str(value))
-    (folder / "nginx.conf").write_text(text, encoding="utf-8")
-    command = [locate("nginx"), "-p", folder, "-c", folder / "nginx.conf"]
-    with running(command, core, folder / "output", [port]) as process:
-        yield process.pid, port
-
-
 def measure_memory(folder: Path, backend: int) -> list[Line]:
     """Measures idle workers, and connections that wait for their next request."""
     lines = []
@@ -138,7 +124,9 @@ def measure_through(folder: Path, backend: int, large: Path, rounds: int) -> lis
         proxies = {
             "gateway": stack.enter_context(gateway(folder / "through", backend)),
             "nginx": stack.enter_context(
-                nginx(folder / "peer", PROXY_CORE, f"proxy_pass http://127.0.0.1:{backend};")
+                running_nginx(
+                    folder / "peer", PROXY_CORE, f"proxy_pass http://127.0.0.1:{backend};"
+                )
             ),
         }
         used: dict[tuple[str, str], list[float]] = {}
@@ -235,7 +223,10 @@ def measure_all(folder: Path, rounds: int) -> list[Line]:
         file.truncate(GIB)
     for path in (folder, files, files / "uploads"):
         path.chmod(0o777)  # nginx as root gives its workers to another user
-    with nginx(folder / "backend", OTHER_CORE, f"root {files}; dav_methods PUT;") as (_, backend):
+    with running_nginx(folder / "backend", OTHER_CORE, f"root {files}; dav_methods PUT;") as (
+        _,
+        backend,
+    ):
         lines = measure_memory(folder, backend)
         lines += measure_through(folder, backend, large, rounds)
     return lines + measure_routes()

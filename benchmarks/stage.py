@@ -25,7 +25,8 @@ ANSWER = (
     '{"order":17,"customer":"c-20931","status":"shipped",'
     '"total":"129.90","currency":"EUR","items":[31]}'
 )
-PEERS = Path(__file__).parent / "peers" / "nginx"
+PEERS = Path(__file__).parent / "peers"
+APACHE_MODULES = Path("/usr/lib/apache2/modules")
 GATEWAY = Path(sys.executable).parent / "gateway"
 
 
@@ -58,8 +59,9 @@ def set_up(folder: Path) -> Iterator[Stage]:
     """Starts everything in an empty folder and gives it until the block ends."""
     (
         backend, gateway_asks, nginx_asks, authorization_server,
-        plain, nginx_silent, nginx_logging, gateway_silent, gateway_logging, *admin,
-    ) = free_ports(13)  # fmt: skip
+        plain, nginx_silent, nginx_logging, gateway_silent, gateway_logging,
+        apache_asks, apache, *admin,
+    ) = free_ports(15)  # fmt: skip
     with ExitStack() as stack:
         _start_surroundings(
             stack,
@@ -68,6 +70,7 @@ def set_up(folder: Path) -> Iterator[Stage]:
                 "backend_port": backend,
                 "gateway_asks_port": gateway_asks,
                 "nginx_asks_port": nginx_asks,
+                "apache_asks_port": apache_asks,
                 "authorization_server_port": authorization_server,
                 "answer": ANSWER,
             },
@@ -87,6 +90,17 @@ def set_up(folder: Path) -> Iterator[Stage]:
                 "plain_port": plain,
                 "silent_port": nginx_silent,
                 "logging_port": nginx_logging,
+            },
+        )
+        apache_pid = _start_apache(
+            stack,
+            folder / "apache",
+            {
+                "port": apache,
+                "backend_port": backend,
+                "introspection_port": apache_asks,
+                "secret": secret,
+                "modules": APACHE_MODULES,
             },
         )
         gateways = {
@@ -132,6 +146,12 @@ def set_up(folder: Path) -> Iterator[Stage]:
                 Row(
                     "gateway, no log", gateway_silent, gateways["none"], asked / "gateway-asked.log"
                 ),
+                Row(
+                    "Apache mod_auth_openidc, no log",
+                    apache,
+                    apache_pid,
+                    asked / "apache-asked.log",
+                ),
                 Row("nginx auth_request, log", nginx_logging, nginx, asked / "nginx-asked.log"),
                 Row("gateway, log", gateway_logging, gateways["all"], asked / "gateway-asked.log"),
             ),
@@ -146,10 +166,27 @@ def _filled(template: str, words: Mapping[str, object]) -> str:
     return text
 
 
+@contextmanager
+def running_nginx(folder: Path, core: int, location: str) -> Iterator[tuple[int, int]]:
+    """Runs an nginx that does what `location` says, and gives its process id and its port."""
+    folder.mkdir()
+    (port,) = free_ports(1)
+    words = {"folder": folder, "port": port, "location": location}
+    (folder / "nginx.conf").write_text(_filled("nginx/one_location.conf", words), encoding="utf-8")
+    command = [locate("nginx"), "-p", folder, "-c", folder / "nginx.conf"]
+    with running(command, core, folder / "output", [port]) as process:
+        yield process.pid, port
+
+
 def _start_surroundings(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> None:
     folder.mkdir()
+    # mod_auth_openidc asks by https alone; it is told not to verify this one.
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
+    subprocess.run(command, check=True)
     configuration = folder / "nginx.conf"
-    configuration.write_text(_filled("surroundings.conf", {**words, "folder": folder}))
+    configuration.write_text(_filled("nginx/surroundings.conf", {**words, "folder": folder}))
     ready = [int(str(words[name])) for name in words if name.endswith("asks_port")]
     command = [locate("nginx"), "-p", folder, "-c", configuration]
     stack.enter_context(running(command, OTHER_CORE, folder / "output", ready))
@@ -158,10 +195,21 @@ def _start_surroundings(stack: ExitStack, folder: Path, words: Mapping[str, obje
 def _start_nginx(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> int:
     folder.mkdir()
     words = {**words, "folder": folder, "introspect": folder / "introspect.conf"}
-    (folder / "introspect.conf").write_text(_filled("introspect.conf", words))
-    (folder / "nginx.conf").write_text(_filled("guard.conf", words))
+    (folder / "introspect.conf").write_text(_filled("nginx/introspect.conf", words))
+    (folder / "nginx.conf").write_text(_filled("nginx/guard.conf", words))
     command = [locate("nginx"), "-p", folder, "-c", folder / "nginx.conf"]
     ready = [int(str(words["logging_port"]))]
+    return stack.enter_context(running(command, PROXY_CORE, folder / "output", ready)).pid
+
+
+def _start_apache(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> int:
+    folder.mkdir()
+    (folder / "apache.conf").write_text(
+        _filled("apache/guard.conf", {**words, "folder": folder}), encoding="utf-8"
+    )
+    locate("mod_auth_openidc")
+    command = [locate("apache2"), "-f", folder / "apache.conf", "-DFOREGROUND"]
+    ready = [int(str(words["port"]))]
     return stack.enter_context(running(command, PROXY_CORE, folder / "output", ready)).pid
 
 

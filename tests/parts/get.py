@@ -67,6 +67,18 @@ class DebianPart:
 
 
 @dataclass(frozen=True)
+class DebianModulePart(DebianPart):
+    """A file of Debian's packages that another program loads."""
+
+    file: Path
+
+    def locate(self) -> Path:
+        if not self.file.is_file():
+            raise PartMissing(f"{self.name} is missing: apt-get install {self.package}")
+        return self.file
+
+
+@dataclass(frozen=True)
 class PythonPart:
     """Packages from the Python registry, by a lock of their own, in an environment of their own."""
 
@@ -184,7 +196,13 @@ class DatabaseServerPart:
 PARTS: tuple[Part, ...] = (
     DebianPart("curl", package="curl", uses=("test", "bench")),
     DebianPart("chromium", package="chromium", uses=("test",)),
-    DebianPart("apache2", package="apache2-bin", uses=("test",)),
+    DebianPart("apache2", package="apache2-bin", uses=("test", "bench")),
+    DebianModulePart(
+        "mod_auth_openidc",
+        package="libapache2-mod-auth-openidc",
+        file=Path("/usr/lib/apache2/modules/mod_auth_openidc.so"),
+        uses=("bench",),
+    ),
     DebianPart("git", package="git", uses=("test",)),
     PythonPart("httpbin", program="gunicorn", uses=("test",)),
     NodePart(
