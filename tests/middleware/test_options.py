@@ -42,6 +42,9 @@ async def test_a_body_of_options_of_the_server_is_never_a_request(stage: Stage) 
         b"OPTIONS * HTTP/1.1\r\nHost: a/b\r\n\r\n",
         b"OPTIONS *?a HTTP/1.1\r\nHost: h\r\n\r\n",
         b"OPTIONS */a HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"OPTIONS * HTTP/2.0\r\nHost: h\r\n\r\n",
+        b"OPTIONS ftp://h/a HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"OPTIONS http://other/a HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET * HTTP/1.1\r\nHost: h\r\n\r\n",
         b"DELETE * HTTP/1.1\r\nHost: h\r\n\r\n",
     ],
@@ -50,6 +53,20 @@ async def test_b17_a_star_is_malformed_otherwise(stage: Stage, request_bytes: by
     await stage.open(routes=ROUTES)
     refusal = await stage.ask(request_bytes)
     assert (refusal.status, refusal.reason) == (400, "malformed_request")
+    await stage.close()
+    assert stage.service.is_untouched
+
+
+async def test_b17_the_framing_of_options_of_the_server_is_judged_first(stage: Stage) -> None:
+    """What the gateway answers itself is no way round the rules of framing."""
+    await stage.open(routes=ROUTES)
+    client = await stage.client(
+        b"OPTIONS * HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
+        b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+    )
+    refusal = await client.answer()
+    assert (refusal.status, refusal.reason) == (501, "unsupported_coding")
+    assert await client.rest_until_broken() == b""
     await stage.close()
     assert stage.service.is_untouched
 
