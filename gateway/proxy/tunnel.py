@@ -42,7 +42,8 @@ class _End(asyncio.Protocol):
             self.tunnel.close()
         elif not other.transport.is_closing():
             other.transport.write_eof()
-        return True
+        # TLS has no half-closed connections, and would complain of a yes.
+        return self.transport.can_write_eof()
 
     def pause_writing(self) -> None:
         """Take no more from the other side than this one takes."""
