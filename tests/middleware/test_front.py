@@ -97,6 +97,9 @@ MALFORMED = {
     "a fragment behind the query": get(HOST, target=b"/public/a?b#c"),
     "NUL in the target": get(HOST, target=b"/public/a\x00"),
     "a tab in the target": get(HOST, target=b"/public/a\tb"),
+    "raw UTF-8 in the path": get(HOST, target="/public/가".encode()),
+    "raw UTF-8 in the query": get(HOST, target="/public/a?q=가".encode()),
+    "raw EUC-KR in the query": get(HOST, target=b"/public/a?q=\xb0\xa1"),
     # Hosts.
     "no Host": get(),
     "two Hosts": get(HOST, b"Host: other"),
