@@ -26,8 +26,8 @@ from benchmarks.fill import fill
 from benchmarks.load import MeasurementFailed, drive, write_requests
 from benchmarks.processes import StartFailed, cpu_seconds, free_ports, running
 from benchmarks.run import QUIET, machine
-from benchmarks.stage import ANSWER, GATEWAY, OTHER_CORE, PROXY_CORE, running_nginx
-from tests.parts.get import PartMissing
+from benchmarks.stage import ANSWER, GATEWAY, OTHER_CORE, PROXY_CORE, filled, running_nginx
+from tests.parts.get import PartMissing, locate
 from tests.parts.postgresql import PostgresServer
 
 RESULT = Path(__file__).parent / "results" / "authserver.json"
@@ -73,6 +73,7 @@ class Row:
     status: int
     requests: Path
     connections: int
+    peer_pid: int | None = None  # whose CPU time is counted with the gateway's
     micros: list[float] = field(default_factory=list)  # of the gateway, per request
     database_micros: list[float] = field(default_factory=list)  # of PostgreSQL, per request
     rates: list[float] = field(default_factory=list)  # requests per second
@@ -96,8 +97,11 @@ class Row:
         self.rates.append(result["requests"] / result["seconds"])
 
     def _used(self) -> tuple[float, float]:
-        pid = self.server.database_pid
-        return cpu_seconds(self.server.pid), cpu_seconds(pid) if pid is not None else 0.0
+        ours, database, peer = (
+            cpu_seconds(pid) if pid is not None else 0.0
+            for pid in (self.server.pid, self.server.database_pid, self.peer_pid)
+        )
+        return ours + peer, database
 
     def as_json(self) -> dict[str, object]:
         """Gives the row as it stands in the result file."""
@@ -182,8 +186,14 @@ def start_server(
         )
 
 
-def rows_of(server: Server, folder: Path, tokens: Sequence[str], stored: int) -> list[Row]:
-    """Gives the rows of a server that holds so many tokens, some of which are named."""
+def rows_of(
+    server: Server, nginx: tuple[int, int], folder: Path, tokens: Sequence[str], stored: int
+) -> list[Row]:
+    """Gives the rows of a server that holds so many tokens, some of which are named.
+
+    `nginx` is the process id and the port of an nginx that asks this server.
+    """
+    nginx_pid, nginx_port = nginx
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     name = f"{server.database}-{stored}"
     issue = write_requests(
@@ -218,7 +228,34 @@ def rows_of(server: Server, folder: Path, tokens: Sequence[str], stored: int) ->
         Row(f"client credentials, {words}", server, server.issuer, 200, issue, CONNECTIONS),
         Row(f"introspection over HTTP, {words}", server, server.issuer, 200, introspect, 16),
         Row(f"guarded, cold, {words}", server, server.guard, 200, guarded, CONNECTIONS),
+        Row(
+            f"nginx that asks for each, {words}",
+            server,
+            nginx_port,
+            200,
+            guarded,
+            CONNECTIONS,
+            nginx_pid,
+        ),
     ]
+
+
+@contextmanager
+def start_nginx(server: Server, folder: Path, backend: int) -> Iterator[tuple[int, int]]:
+    """Runs an nginx that asks the server about each request, and gives its process id and port."""
+    folder.mkdir()
+    (port,) = free_ports(1)
+    words = {
+        "folder": folder,
+        "port": port,
+        "backend_port": backend,
+        "authorization_server_port": server.issuer,
+        "introspection_credentials": server.credentials["api"],
+    }
+    (folder / "nginx.conf").write_text(filled("nginx/cold.conf", words), encoding="utf-8")
+    command = [locate("nginx"), "-p", folder, "-c", folder / "nginx.conf"]
+    with running(command, PROXY_CORE, folder / "output", [port]) as process:
+        yield process.pid, port
 
 
 def sign_in_row(server: Server, folder: Path, stored: int) -> Row:
@@ -284,12 +321,16 @@ def measure_all(folder: Path, rounds: int, seconds: int) -> list[Row]:
                 )
             ),
         ]
+        peers = [
+            stack.enter_context(start_nginx(server, folder / f"nginx-{server.database}", backend))
+            for server in servers
+        ]
         for stored in (FEW, MANY):
             rows = []
-            for server in servers:
+            for server, nginx in zip(servers, peers, strict=True):
                 print(f"storing {stored:,} tokens in {server.database}", file=sys.stderr)
                 tokens = fill(server.url, stored, ASKED)
-                rows += rows_of(server, folder, tokens, stored)
+                rows += rows_of(server, nginx, folder, tokens, stored)
             rows += [sign_in_row(server, folder, stored) for server in servers]
             measure(rows, rounds, seconds)
             table += rows

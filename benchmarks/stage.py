@@ -159,7 +159,8 @@ def set_up(folder: Path) -> Iterator[Stage]:
         )
 
 
-def _filled(template: str, words: Mapping[str, object]) -> str:
+def filled(template: str, words: Mapping[str, object]) -> str:
+    """Gives a peer's configuration with the benchmark's words in it."""
     text = (PEERS / template).read_text(encoding="utf-8")
     for name, value in words.items():
         text = text.replace(f"@{name}@", str(value))
@@ -172,7 +173,7 @@ def running_nginx(folder: Path, core: int, location: str) -> Iterator[tuple[int,
     folder.mkdir()
     (port,) = free_ports(1)
     words = {"folder": folder, "port": port, "location": location}
-    (folder / "nginx.conf").write_text(_filled("nginx/one_location.conf", words), encoding="utf-8")
+    (folder / "nginx.conf").write_text(filled("nginx/one_location.conf", words), encoding="utf-8")
     command = [locate("nginx"), "-p", folder, "-c", folder / "nginx.conf"]
     with running(command, core, folder / "output", [port]) as process:
         yield process.pid, port
@@ -186,7 +187,7 @@ def _start_surroundings(stack: ExitStack, folder: Path, words: Mapping[str, obje
     command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
     subprocess.run(command, check=True)
     configuration = folder / "nginx.conf"
-    configuration.write_text(_filled("nginx/surroundings.conf", {**words, "folder": folder}))
+    configuration.write_text(filled("nginx/surroundings.conf", {**words, "folder": folder}))
     ready = [int(str(words[name])) for name in words if name.endswith("asks_port")]
     command = [locate("nginx"), "-p", folder, "-c", configuration]
     stack.enter_context(running(command, OTHER_CORE, folder / "output", ready))
@@ -195,8 +196,8 @@ def _start_surroundings(stack: ExitStack, folder: Path, words: Mapping[str, obje
 def _start_nginx(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> int:
     folder.mkdir()
     words = {**words, "folder": folder, "introspect": folder / "introspect.conf"}
-    (folder / "introspect.conf").write_text(_filled("nginx/introspect.conf", words))
-    (folder / "nginx.conf").write_text(_filled("nginx/guard.conf", words))
+    (folder / "introspect.conf").write_text(filled("nginx/introspect.conf", words))
+    (folder / "nginx.conf").write_text(filled("nginx/guard.conf", words))
     command = [locate("nginx"), "-p", folder, "-c", folder / "nginx.conf"]
     ready = [int(str(words["logging_port"]))]
     return stack.enter_context(running(command, PROXY_CORE, folder / "output", ready)).pid
@@ -205,7 +206,7 @@ def _start_nginx(stack: ExitStack, folder: Path, words: Mapping[str, object]) ->
 def _start_apache(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> int:
     folder.mkdir()
     (folder / "apache.conf").write_text(
-        _filled("apache/guard.conf", {**words, "folder": folder}), encoding="utf-8"
+        filled("apache/guard.conf", {**words, "folder": folder}), encoding="utf-8"
     )
     locate("mod_auth_openidc")
     command = [locate("apache2"), "-f", folder / "apache.conf", "-DFOREGROUND"]
