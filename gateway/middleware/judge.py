@@ -40,6 +40,8 @@ def find_route(table: RouteTable, host: str | None, path: str, method: str) -> R
     if isinstance(match, Route) and method not in NEVER_FORWARDED:
         return match
     if match is None:
+        if method in NEVER_FORWARDED:
+            return Rejection(Reason.METHOD_NOT_ALLOWED, allow=USUAL_METHODS)
         return Rejection(Reason.NO_ROUTE)
     allow = match if isinstance(match, frozenset) else (match.methods or USUAL_METHODS)
     return Rejection(Reason.METHOD_NOT_ALLOWED, allow=tuple(sorted(allow)))
