@@ -9,15 +9,19 @@ import gc
 import json
 import re
 import resource
+import secrets
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from hashlib import sha1
 from pathlib import Path
+from threading import Thread
 
 from benchmarks.load import MeasurementFailed
 from benchmarks.processes import START_SECONDS, StartFailed, cpu_seconds, free_ports, running
@@ -71,7 +75,9 @@ def gateway(folder: Path, backend: int, *, is_embedded: bool = False) -> Iterato
         "admin_listen": f"127.0.0.1:{admin}",
         "limits": {"body": "2GiB"},
         "upstreams": {"files": {"servers": [f"http://127.0.0.1:{backend}"]}},
-        "routes": [{"name": "files", "match": {"path": "/**"}, "public": True}],
+        "routes": [
+            {"name": "files", "match": {"path": "/**"}, "public": True, "upgrade": ["websocket"]}
+        ],
     }
     if is_embedded:
         settings["authorization_servers"] = {
@@ -103,6 +109,66 @@ def measure_memory(folder: Path, backend: int) -> list[Line]:
     return lines
 
 
+def measure_tunnels(folder: Path) -> list[Line]:
+    """Measures WebSockets that are open and say nothing, both of their connections together."""
+    with switching_service() as backend, gateway(folder / "tunnels", backend) as (pid, port):
+        opened = [open_tunnel(port) for _ in range(IDLE_CONNECTIONS // 10)]
+        before = resident(pid)
+        opened += [open_tunnel(port) for _ in range(IDLE_CONNECTIONS)]
+        each = (resident(pid) - before) / IDLE_CONNECTIONS
+        for connection in opened:
+            connection.close()
+    return [Line("WebSocket tunnel, open and idle", each / KIB, 20, "KiB")]
+
+
+@contextmanager
+def switching_service() -> Iterator[int]:
+    """Runs a service that agrees to every WebSocket, answers all else, and gives its port."""
+    taken: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return  # it has been closed: the measurement is over
+            taken.append(connection)
+            head = connection.recv(65536)
+            key = re.search(rb"(?i)sec-websocket-key: (\S+)", head)
+            if key is None:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                continue
+            # RFC 6455, section 4.2.2.
+            accept = b64encode(sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+            connection.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"
+                b"Upgrade: websocket\r\nSec-WebSocket-Accept: %b\r\n\r\n" % accept
+            )
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+        for connection in taken:
+            connection.close()
+
+
+def open_tunnel(port: int) -> socket.socket:
+    """Opens a WebSocket through the gateway. Raises MeasurementFailed."""
+    key = b64encode(secrets.token_bytes(16)).decode()
+    return connect_and_ask(
+        port,
+        f"GET /socket HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n",
+        101,
+    )
+
+
 def open_connections(port: int) -> list[socket.socket]:
     """Opens a tenth of the connections, each of which has had one answer and waits."""
     return [answered_connection(port) for _ in range(IDLE_CONNECTIONS // 10)]
@@ -110,11 +176,17 @@ def open_connections(port: int) -> list[socket.socket]:
 
 def answered_connection(port: int) -> socket.socket:
     """Opens a connection and has one request answered. Raises MeasurementFailed."""
+    return connect_and_ask(port, "GET /small HTTP/1.1\r\nHost: h\r\n\r\n", 200)
+
+
+def connect_and_ask(port: int, request: str, status: int) -> socket.socket:
+    """Opens a connection, sends a request and reads its answer. Raises MeasurementFailed."""
     connection = socket.create_connection(("127.0.0.1", port), 10)
     connection.settimeout(START_SECONDS)
-    connection.sendall(b"GET /small HTTP/1.1\r\nHost: h\r\n\r\n")
-    if not connection.recv(65536).startswith(b"HTTP/1.1 200"):
-        raise MeasurementFailed("a request had another answer than 200")
+    connection.sendall(request.encode("ascii"))
+    answer = connection.recv(65536)
+    if not answer.startswith(b"HTTP/1.1 %d " % status):
+        raise MeasurementFailed(f"a request was not answered with {status}: {answer[:100]!r}")
     return connection
 
 
@@ -227,7 +299,7 @@ def measure_all(folder: Path, rounds: int) -> list[Line]:
         _,
         backend,
     ):
-        lines = measure_memory(folder, backend)
+        lines = measure_memory(folder, backend) + measure_tunnels(folder)
         lines += measure_through(folder, backend, large, rounds)
     return lines + measure_routes()
 
