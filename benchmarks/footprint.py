@@ -137,6 +137,7 @@ def switching_service() -> Iterator[int]:
             key = re.search(rb"(?i)sec-websocket-key: (\S+)", head)
             if key is None:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                connection.close()
                 continue
             # RFC 6455, section 4.2.2.
             accept = b64encode(sha1(key[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
