@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import requests
+
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 
@@ -137,6 +139,17 @@ class Gateway:
         assert done.returncode == 0, done.stderr
         self.secrets[name] = json.loads(done.stdout)["client_secret"]
         return self.secrets[name]
+
+    def issue_token(self, client: str, scope: str) -> str:
+        """Gets an access token of a registered client from the embedded server."""
+        answer = requests.post(
+            f"{self.authorization_server_url}/oauth2/token",
+            data={"grant_type": "client_credentials", "scope": scope},
+            auth=(client, self.secrets[client]),
+            timeout=10,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.json()["access_token"]
 
     def access_log(self) -> list[dict[str, object]]:
         """Gives the lines of the access log so far."""

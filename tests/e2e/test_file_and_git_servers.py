@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import requests
 
 from tests.e2e.apache import running_apache
 from tests.e2e.programs import embedded_server, running_gateway
@@ -55,29 +54,18 @@ def gateway(apache, tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="module")
-def issue(gateway):
-    """Gets an access token with the scopes that it is called with."""
-
-    def get(scope: str) -> str:
-        answer = requests.post(
-            f"{gateway.authorization_server_url}/oauth2/token",
-            data={"grant_type": "client_credentials", "scope": scope},
-            auth=("tool", gateway.secrets["tool"]),
-            timeout=10,
-        )
-        assert answer.status_code == 200, answer.text
-        return answer.json()["access_token"]
-
-    return get
-
-
 @pytest.fixture
-def run_curl(curl, gateway, issue):
+def run_curl(curl, gateway):
     """Runs curl with a token of these scopes, and gives status and body."""
 
     def run(path, *options, scope="files:read files:write", stdin=None):
-        command = [curl, "--silent", "--show-error", "--oauth2-bearer", issue(scope)]
+        command = [
+            curl,
+            "--silent",
+            "--show-error",
+            "--oauth2-bearer",
+            gateway.issue_token("tool", scope),
+        ]
         command += ["--write-out", "\n%{http_code}", *options, gateway.url + path]
         done = subprocess.run(command, capture_output=True, check=True, input=stdin, timeout=60)
         body, _, status = done.stdout.rpartition(b"\n")
@@ -131,7 +119,7 @@ def test_reading_does_not_open_writing(run_curl, apache) -> None:
     assert not (apache.files / "forbidden").exists()
 
 
-def test_git_pushes_and_clones_a_repository_of_50_mib(git, gateway, issue, tmp_path) -> None:
+def test_git_pushes_and_clones_a_repository_of_50_mib(git, gateway, tmp_path) -> None:
     """The push goes in chunks, since it is larger than what git holds back to know its length."""
     environment = {
         **os.environ,
@@ -143,7 +131,7 @@ def test_git_pushes_and_clones_a_repository_of_50_mib(git, gateway, issue, tmp_p
         "GIT_COMMITTER_NAME": "Ann",
         "GIT_COMMITTER_EMAIL": "ann@example.com",
     }
-    header = f"http.extraHeader=Authorization: Bearer {issue('files:write')}"
+    header = f"http.extraHeader=Authorization: Bearer {gateway.issue_token('tool', 'files:write')}"
     url = f"{gateway.url}/git/big.git"
 
     def run(*words: str | Path, folder: Path, succeeds: bool = True) -> str:
