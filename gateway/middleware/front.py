@@ -191,13 +191,12 @@ def _refuse_at_endpoint(status: int, members: Mapping[str, str]) -> web.Response
 class FrontProtocol(BoundedProtocol):
     """One client's connection to the guard."""
 
-    __slots__ = ("_front", "drain_seconds", "forwarded_headers", "idle_seconds")
+    __slots__ = ("_front", "drain_seconds", "forwarded_headers")
 
     def __init__(self, front: "FrontServer", **kwargs: Any) -> None:
         super().__init__(front, front.limits, **kwargs)
         self._front = front
         self.drain_seconds = front.limits.drain_seconds
-        self.idle_seconds = front.limits.idle_seconds
         self.forwarded_headers: list[HeaderPair] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -234,7 +233,9 @@ class FrontProtocol(BoundedProtocol):
                 self._resume_reading_if_drained()
             if not await self._serve(message, payload) or self._close:
                 break
-            closes_at = self._next_keepalive_close_time = self._loop.time() + self.idle_seconds
+            closes_at = self._next_keepalive_close_time = (
+                self._loop.time() + self._keepalive_timeout
+            )
             if self._keepalive_handle is None:
                 self._keepalive_handle = self._loop.call_at(closes_at, self._process_keepalive)
         if not self._force_close:
@@ -244,13 +245,13 @@ class FrontProtocol(BoundedProtocol):
 
     async def _serve(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> bool:
         """Answer one request, and say whether another one may follow."""
-        if isinstance(message, _ErrInfo):
-            self._refuse_unparsed(message)
-            return False
-        exchange = Exchange(message, payload, self, new_request_id())
-        self._current_request = cast(web.BaseRequest, exchange)
         self._request_in_progress = True
         try:
+            if isinstance(message, _ErrInfo):
+                self._refuse_unparsed(message)
+                return False
+            exchange = Exchange(message, payload, self, new_request_id())
+            self._current_request = cast(web.BaseRequest, exchange)
             await self._front.handler(exchange)
             self._request_in_progress = False
             return (payload.is_eof() or await self._linger(payload)) and exchange.keep_alive

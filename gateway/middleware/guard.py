@@ -63,9 +63,8 @@ class GuardLimits:
 class Malformed(Exception):  # noqa: N818 - says what the request is
     """The request is refused before it has a route."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        self.reason = reason
-        self.detail = detail
+    def __init__(self, reason: Reason, detail: str, allow: tuple[str, ...] = ()) -> None:
+        self.rejection = Rejection(reason, detail=detail, allow=allow)
         super().__init__(detail)
 
 
@@ -100,8 +99,7 @@ class Guard:
         except Malformed as error:
             # Who cannot be understood in one thing may mean anything with what follows.
             exchange.keep_alive = False
-            allow = USUAL_METHODS if error.reason is Reason.METHOD_NOT_ALLOWED else ()
-            await self._refuse(exchange, Rejection(error.reason, allow=allow, detail=error.detail))
+            await self._refuse(exchange, error.rejection)
             return
         if exchange.path == SERVER_WIDE:
             await answer_options(exchange)
@@ -129,24 +127,18 @@ class Guard:
         message = exchange.message
         if not exchange.speaks_http_1_1 and message.version != HttpVersion10:
             raise Malformed(Reason.MALFORMED_REQUEST, "neither HTTP/1.1 nor HTTP/1.0")
-        if exchange.method == "CONNECT":
-            # Its target is no path and has no route: no tunnel is opened to anywhere.
-            raise Malformed(Reason.METHOD_NOT_ALLOWED, "CONNECT")
         value = exchange.headers.get(HOST)
         if value is not None:
             exchange.host = normalize_host(value)
             exchange.authority = value.encode("latin-1", "replace")
             if exchange.host is None:
                 raise Malformed(Reason.MALFORMED_REQUEST, "the Host header is malformed")
-        if message.path == SERVER_WIDE and exchange.method == "OPTIONS":
-            exchange.path = SERVER_WIDE
-            return ""
         try:
             path, query = split_target(message.path, exchange.host)
             exchange.path = path
             exchange.path = canonicalize_path(path)
         except MalformedTarget as error:
-            raise Malformed(Reason.MALFORMED_REQUEST, str(error)) from None
+            return _read_other_target(exchange, error)
         except AmbiguousPath as error:
             raise Malformed(Reason.AMBIGUOUS_PATH, error.kind) from None
         return query
@@ -280,6 +272,17 @@ class Guard:
 
     async def _refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         await refuse(exchange, rejection, self._resource.metadata_url(exchange.host))
+
+
+def _read_other_target(exchange: Exchange, error: MalformedTarget) -> str:
+    """Take the one target that is no path and has a meaning here. Raises Malformed."""
+    if exchange.method == "CONNECT":
+        # An authority (RFC 9110, section 9.3.6): no tunnel is opened to anywhere.
+        raise Malformed(Reason.METHOD_NOT_ALLOWED, "CONNECT", USUAL_METHODS) from None
+    if exchange.method == "OPTIONS" and exchange.message.path == SERVER_WIDE:
+        exchange.path = SERVER_WIDE
+        return ""
+    raise Malformed(Reason.MALFORMED_REQUEST, str(error)) from None
 
 
 def _asks_for_tunnel(exchange: Exchange, *, has_body: bool) -> bool:

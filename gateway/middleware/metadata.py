@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from gateway.middleware.exchange import Exchange
-from gateway.middleware.refuse import connection_header, refuse
+from gateway.middleware.refuse import refuse
+from gateway.middleware.respond import respond
 from gateway.policy.host import routed_origins
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Route
@@ -44,22 +46,13 @@ class ProtectedResource:
         if not routes:
             await self._refuse(exchange, Rejection(Reason.NO_ROUTE))
             return
-        if not exchange.content.is_eof():
-            # Nobody wants this body, and what is still to come is never taken for a request.
-            exchange.keep_alive = False
         body = json.dumps(self._describe(exchange.host, suffix, routes)).encode()
-        connection = connection_header(exchange)
-        head = (
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nCache-Control: max-age=300\r\n"
-            "Access-Control-Allow-Origin: *\r\n"
-            + (f"Connection: {connection}\r\n" if connection else "")
-            + "\r\n"
-        ).encode("ascii")
-        exchange.status = 200
-        exchange.write(head if exchange.method == "HEAD" else head + body)
-        exchange.bytes_sent = len(head) + (0 if exchange.method == "HEAD" else len(body))
-        await exchange.drain()
+        fields = [
+            "Content-Type: application/json",
+            "Cache-Control: max-age=300",
+            "Access-Control-Allow-Origin: *",
+        ]
+        await respond(exchange, HTTPStatus.OK, fields, body)
 
     def _guarded_routes(self, host: str | None, suffix: str) -> Sequence[Route]:
         if suffix not in ("", "/"):

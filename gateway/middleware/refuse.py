@@ -6,6 +6,7 @@ from html import escape
 from http import HTTPStatus
 
 from gateway.middleware.exchange import Exchange
+from gateway.middleware.respond import close_behind_unread_body, connection_header
 from gateway.policy.accept import prefers_html
 from gateway.policy.rejection import REFUSALS, Reason, Refusal, Rejection
 
@@ -29,9 +30,7 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
     """
     exchange.reason = rejection.reason
     exchange.detail = rejection.detail
-    if not exchange.content.is_eof():
-        # What is still to come of the body is never taken for a request: the connection ends here.
-        exchange.keep_alive = False
+    close_behind_unread_body(exchange)
     refusal = REFUSALS[rejection.reason]
     answer = build_refusal(
         rejection,
@@ -46,13 +45,6 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
     exchange.write(answer)
     if exchange.is_congested:
         await exchange.drain()
-
-
-def connection_header(exchange: Exchange) -> str | None:
-    """Say what the Connection header must be for the client to know whether to go on."""
-    if not exchange.keep_alive:
-        return "close"
-    return None if exchange.speaks_http_1_1 else "keep-alive"
 
 
 def build_refusal(

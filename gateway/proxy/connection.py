@@ -21,7 +21,6 @@ _MAXIMUM_FIELDS = 512
 _MAXIMUM_INFORMATIONAL = 256
 _READ_HIGH_WATER = 256 * 1024
 _WRITE_HIGH_WATER = 256 * 1024
-_SWITCHING_PROTOCOLS = 101
 # RFC 9112, section 4: what a reason phrase may hold. The parser lets control bytes pass.
 _REASON_PHRASE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
@@ -278,7 +277,7 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as switch:
-            if self.status != _SWITCHING_PROTOCOLS:
+            if self.status != 101:
                 self._fail(Reason.UPSTREAM_INVALID, "it switches protocols unasked")
                 return
             # No more of it until somebody takes it.
@@ -355,7 +354,7 @@ class UpstreamConnection(asyncio.Protocol):
             if self._informational > _MAXIMUM_INFORMATIONAL:
                 raise _Malformed("it sends informational answers without end")
             return
-        if status == _SWITCHING_PROTOCOLS and self.upgrade is not None:
+        if status == 101 and self.upgrade is not None:
             if not accepts_upgrade(self.headers, self.upgrade):
                 raise _Malformed("it switches to another protocol than was asked for")
         elif not 200 <= status <= 599:

@@ -24,7 +24,6 @@ from gateway.proxy.upstream import Upstream
 
 _RETRIED_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _JOIN = b": ".join
-_SWITCHING_PROTOCOLS = 101
 _LAST_CHUNK = b"0\r\n"
 
 
@@ -70,7 +69,7 @@ async def forward(
         if pump is not None and not pump.done():
             # It answers early; whether the rest of the body can be read off is not known yet.
             client.keep_alive = False
-        deliver = _tunnel if connection.status == _SWITCHING_PROTOCOLS else _answer
+        deliver = _tunnel if connection.status == 101 else _answer
         await deliver(connection, request, client, outcome, upstream)
         outcome.result = "answered"
     except UpstreamFailure as failure:
