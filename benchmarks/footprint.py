@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha1
 from pathlib import Path
 from threading import Thread
@@ -96,13 +97,8 @@ def measure_memory(folder: Path, backend: int) -> list[Line]:
     lines = []
     with gateway(folder / "guard", backend) as (pid, port):
         lines.append(Line("one idle worker, guard only", resident(pid) / KIB**2, 70, "MiB"))
-        opened = open_connections(port)
-        before = resident(pid)
-        opened += [one for _ in range(9) for one in open_connections(port)]
-        each = (resident(pid) - before) / (len(opened) * 9 / 10)
+        each = memory_of_each(pid, partial(answered_connection, port))
         lines.append(Line("idle keep-alive connection", each / KIB, 10, "KiB"))
-        for connection in opened:
-            connection.close()
     with gateway(folder / "embedded", backend, is_embedded=True) as (pid, _):
         name = "one idle worker, with the embedded server"
         lines.append(Line(name, resident(pid) / KIB**2, 130, "MiB"))
@@ -112,12 +108,7 @@ def measure_memory(folder: Path, backend: int) -> list[Line]:
 def measure_tunnels(folder: Path) -> list[Line]:
     """Measures WebSockets that are open and say nothing, both of their connections together."""
     with switching_service() as backend, gateway(folder / "tunnels", backend) as (pid, port):
-        opened = [open_tunnel(port) for _ in range(IDLE_CONNECTIONS // 10)]
-        before = resident(pid)
-        opened += [open_tunnel(port) for _ in range(IDLE_CONNECTIONS)]
-        each = (resident(pid) - before) / IDLE_CONNECTIONS
-        for connection in opened:
-            connection.close()
+        each = memory_of_each(pid, partial(open_tunnel, port))
     return [Line("WebSocket tunnel, open and idle", each / KIB, 20, "KiB")]
 
 
@@ -170,9 +161,16 @@ def open_tunnel(port: int) -> socket.socket:
     )
 
 
-def open_connections(port: int) -> list[socket.socket]:
-    """Opens a tenth of the connections, each of which has had one answer and waits."""
-    return [answered_connection(port) for _ in range(IDLE_CONNECTIONS // 10)]
+def memory_of_each(pid: int, connect: Callable[[], socket.socket]) -> float:
+    """Gives what each of many idle connections adds to a process's memory, in bytes."""
+    # Some more before, for what a process takes once and not for each.
+    opened = [connect() for _ in range(IDLE_CONNECTIONS // 10)]
+    before = resident(pid)
+    opened += [connect() for _ in range(IDLE_CONNECTIONS)]
+    each = (resident(pid) - before) / IDLE_CONNECTIONS
+    for connection in opened:
+        connection.close()
+    return each
 
 
 def answered_connection(port: int) -> socket.socket:

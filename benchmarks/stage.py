@@ -182,7 +182,15 @@ def running_nginx(folder: Path, core: int, location: str) -> Iterator[tuple[int,
 def _start_surroundings(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> None:
     folder.mkdir()
     # mod_auth_openidc asks by https alone; it is told not to verify this one.
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command = [
+        str(locate("openssl")),
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+    ]
     command += ["-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
     command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
     subprocess.run(command, check=True)

@@ -73,14 +73,7 @@ def client_id(gateway):
 
 @pytest.fixture(scope="module")
 def token(gateway, client_id):
-    answer = requests.post(
-        f"{gateway.authorization_server_url}/oauth2/token",
-        data={"grant_type": "client_credentials", "scope": "legacy:use"},
-        auth=(client_id, gateway.secrets[client_id]),
-        timeout=10,
-    )
-    assert answer.status_code == 200, answer.text
-    return answer.json()["access_token"]
+    return gateway.issue_token(client_id, "legacy:use")
 
 
 @pytest.fixture(scope="module")
@@ -563,15 +556,10 @@ def test_a_client_that_hangs_up_in_the_middle_harms_nobody_else(gateway, bearer,
 
 
 def test_the_wrong_scope_is_403_and_says_which_one_is_missing(gateway, client_id):
-    answer = requests.post(
-        f"{gateway.authorization_server_url}/oauth2/token",
-        data={"grant_type": "client_credentials", "scope": "legacy:more"},
-        auth=(client_id, gateway.secrets[client_id]),
-        timeout=10,
-    )
+    other = gateway.issue_token(client_id, "legacy:more")
     refused = requests.get(
         f"{gateway.url}/get",
-        headers={"Authorization": f"Bearer {answer.json()['access_token']}"},
+        headers={"Authorization": f"Bearer {other}"},
         timeout=10,
     )
     assert refused.status_code == 403

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 import gateway.middleware.record
-from tests.proxy.stage import OK, Stage
+from tests.proxy.stage import OK, Answer, Stage
 
 GET = b"GET /public/a HTTP/1.1\r\nHost: h\r\n\r\n"
 CHUNKED = b"POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -115,6 +115,18 @@ MALFORMED = {
 }
 
 
+async def refused(stage: Stage, request_bytes: bytes) -> Answer:
+    """The answer to a request that ends its connection and, with all behind it, reaches nobody."""
+    await stage.open()
+    client = await stage.client(request_bytes + GET)
+    refusal = await client.answer()
+    assert refusal.fields["connection"] == "close"
+    assert await client.rest_until_broken() == b""
+    await stage.close()
+    assert stage.service.is_untouched
+    return refusal
+
+
 @pytest.mark.parametrize("request_bytes", MALFORMED.values(), ids=MALFORMED.keys())
 async def test_malformed_request_is_a_400_and_reaches_nobody(
     stage: Stage, request_bytes: bytes
@@ -135,14 +147,8 @@ async def test_malformed_request_is_a_400_and_reaches_nobody(
 async def test_a03_known_coding_before_chunked_is_a_501_and_reaches_nobody(
     stage: Stage, value: bytes
 ) -> None:
-    await stage.open()
-    client = await stage.client(post(b"Transfer-Encoding: " + value, body=LAST) + GET)
-    refusal = await client.answer()
+    refusal = await refused(stage, post(b"Transfer-Encoding: " + value, body=LAST))
     assert (refusal.status, refusal.reason) == (501, "unsupported_coding")
-    assert refusal.fields["connection"] == "close"
-    assert await client.rest_until_broken() == b""
-    await stage.close()
-    assert stage.service.is_untouched
 
 
 @pytest.mark.parametrize("target", [b"h:80", b"[::1]:443", b"/public/a"])
@@ -150,15 +156,9 @@ async def test_b18_connect_is_a_405_that_closes_and_reaches_nobody(
     stage: Stage, target: bytes
 ) -> None:
     """Whatever stands behind it is neither tunnelled nor taken for a request."""
-    await stage.open()
-    client = await stage.client(b"CONNECT %b HTTP/1.1\r\nHost: h:80\r\n\r\n" % target + GET)
-    refusal = await client.answer()
+    refusal = await refused(stage, b"CONNECT %b HTTP/1.1\r\nHost: h:80\r\n\r\n" % target)
     assert (refusal.status, refusal.reason) == (405, "method_not_allowed")
     assert "GET" in refusal.fields["allow"]
-    assert refusal.fields["connection"] == "close"
-    assert await client.rest_until_broken() == b""
-    await stage.close()
-    assert stage.service.is_untouched
 
 
 async def test_refusal_of_a_malformed_request_repeats_nothing_of_it(stage: Stage) -> None:
@@ -483,6 +483,21 @@ async def test_failure_of_the_books_themselves_breaks_the_connection(
     service.send(OK)
     data = await client.rest_until_broken()
     assert data.count(b"HTTP/1.1") == 1
+    stage.expected_errors = ["a request failed beyond its refusal"]
+
+
+async def test_failure_amid_a_refusal_of_the_malformed_breaks_the_connection(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not left open with nobody to read it."""
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise RuntimeError("a bug")
+
+    await stage.open()
+    monkeypatch.setattr(gateway.middleware.record, "build_refusal", fail)
+    client = await stage.client(b"this is no request\r\n\r\n")
+    assert await client.rest_until_broken() == b""
     stage.expected_errors = ["a request failed beyond its refusal"]
 
 

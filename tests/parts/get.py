@@ -215,6 +215,7 @@ PARTS: tuple[Part, ...] = (
         uses=("test", "bench"),
     ),
     DebianPart("nginx", package="nginx-light", uses=("bench",)),
+    DebianPart("openssl", package="openssl", uses=("bench",)),
     DebianPart("wrk", package="wrk", uses=("bench",)),
     DebianPart("valgrind", package="valgrind", uses=("bench",)),
 )
