@@ -52,8 +52,6 @@ REFUSED = {
         405,
         "method_not_allowed",
     ),
-    "TRACE": (get(b"/public/a", method=b"TRACE"), 405, "method_not_allowed"),
-    "TRACE of what has no route": (get(b"/nothing", method=b"TRACE"), 405, "method_not_allowed"),
     "dot segments": (get(b"/public/../orders"), 400, "ambiguous_path"),
     "encoded dot segments": (get(b"/public/%2e%2E/orders"), 400, "ambiguous_path"),
     "an encoded slash": (get(b"/public/..%2forders"), 400, "ambiguous_path"),

@@ -268,6 +268,10 @@ class Stage:
         return self._gateway
 
     @property
+    def is_open(self) -> bool:
+        return self._gateway is not None
+
+    @property
     def address(self) -> Address:
         return self.gateway.addresses.guard
 

@@ -305,40 +305,6 @@ async def test_empty_chunked_body_is_only_a_last_chunk(stage: Stage) -> None:
     await client.answer()
 
 
-async def test_trailer_of_a_request_reaches_nobody(stage: Stage) -> None:
-    """Neither the service sees it, nor does it become a field of the request that follows."""
-    await stage.open()
-    client = await stage.client(
-        CHUNKED + b"1\r\na\r\n0\r\nAuthorization: Bearer machine\r\nX-Evil: 1\r\n\r\n" + GET
-    )
-    service = await stage.accept()
-    await service.head()
-    assert await service.until(b"0\r\n\r\n") == b"1\r\na\r\n0\r\n\r\n"
-    service.send(OK)
-    # The connection ends here: aiohttp's parser would give the trailer to the next request.
-    assert (await client.rest()).count(b"HTTP/1.1") == 1
-    await stage.close()
-    assert await service.rest_until_broken() == b""
-    assert b"evil" not in service.received.lower()
-    assert stage.service.is_untouched
-
-
-async def test_body_of_a_get_is_forwarded_and_what_follows_is_a_request(stage: Stage) -> None:
-    await stage.open()
-    client = await stage.client(
-        b"GET /public/1 HTTP/1.1\r\nHost: h\r\nContent-Length: 27\r\n\r\n"
-        b"GET /admin HTTP/1.1\r\nX: y\r\n" + GET
-    )
-    service = await stage.accept()
-    assert (await service.head()).startswith(b"GET /public/1 ")
-    assert await service.exactly(27) == b"GET /admin HTTP/1.1\r\nX: y\r\n"
-    service.send(OK)
-    await client.answer()
-    assert (await service.head()).startswith(b"GET /public/a ")
-    service.send(OK)
-    await client.answer()
-
-
 # Expect: 100-continue.
 
 EXPECTING = sized(2, b"Expect: 100-continue")
