@@ -4,6 +4,7 @@ The rooms, from the door inwards; imports go down only:
 
     cli/            the commands, each thin
     app.py          one configuration becomes one running gateway
+    vouching.py     everyone who vouches for tokens
     serving.py      the listeners
     admin/          the operator's port: metrics and health
     authserver/     the embedded authorization server: endpoints, sign-in and consent, store

@@ -10,9 +10,10 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from aiohttp import http_parser
@@ -20,14 +21,13 @@ from aiohttp import http_parser
 from gateway.admin.application import create_application
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
-from gateway.introspection.revocations import SOURCES, RevocationListener, publish
-from gateway.introspection.rfc7662 import HttpIntrospector
+from gateway.introspection.revocations import SOURCES, RevocationListener
 from gateway.middleware.front import FrontLimits, FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.record import Recorder
 from gateway.middleware.watch import TunnelWatch
-from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector, RevocationSink
+from gateway.policy.interfaces import AuthorizationServerUnavailable, RevocationSink
 from gateway.policy.tokenformat import new_token
 from gateway.proxy.forward import forward
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
@@ -44,6 +44,7 @@ from gateway.serving import (
 from gateway.settings import GatewaySettings, compile_routes
 from gateway.telemetry.access_log import AccessLog, LogEntry, never_blocking
 from gateway.telemetry.metrics import Metrics
+from gateway.vouching import find_embedded, make_state_dir, open_introspectors
 
 if TYPE_CHECKING:
     from gateway.authserver.server import EmbeddedServer
@@ -51,8 +52,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Addresses",
     "RunningGateway",
+    "Share",
     "StartFailure",
     "make_state_dir",
+    "open_gateway",
     "open_introspectors",
     "run_gateway",
 ]
@@ -64,74 +67,29 @@ def _ignore(*_: object) -> None:
     """Take no note."""
 
 
-@asynccontextmanager
-async def open_introspectors(
-    settings: GatewaySettings,
-    metrics: Metrics | None = None,
-    log_request: Callable[[str, str, str, int, float], None] = _ignore,
-) -> AsyncIterator[dict[str, Introspector]]:
-    """Open everyone who vouches for tokens, by the names of the configuration.
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Which of so many processes this one is; they serve the same listeners."""
 
-    The embedded server, if there is one, is among them and can be told by its `application`.
-    Raises StartFailure.
-    """
-    metrics = metrics or Metrics()
-    async with AsyncExitStack() as stack:
-        introspectors: dict[str, Introspector] = {}
-        for name, server in settings.authorization_servers.items():
-            if server.introspection is not None:
-                asked = server.introspection
-                client = HttpIntrospector(
-                    issuer=asked.issuer,
-                    url=asked.url,
-                    client_id=asked.client_id,
-                    client_secret=asked.client_secret.get_secret_value(),
-                    timeout=asked.timeout,
-                )
-                stack.push_async_callback(client.close)
-                introspectors[name] = client
-            else:
-                embedded = await asyncio.to_thread(
-                    _open_embedded, name, settings, metrics, log_request
-                )
-                stack.push_async_callback(embedded.close)
-                introspectors[name] = embedded
-        yield introspectors
+    number: int
+    count: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it does what one of them does for all."""
+        return self.number == 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is no other."""
+        return self.count == 1
 
 
-def _open_embedded(
-    name: str,
-    settings: GatewaySettings,
-    metrics: Metrics,
-    log_request: Callable[[str, str, str, int, float], None],
-) -> "EmbeddedServer":
-    # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
-    from gateway.authserver.metadata import GRANT_TYPES
-    from gateway.authserver.options import embedded_options
-    from gateway.authserver.server import EmbeddedServer
-    from gateway.authserver.storage.database import DatabaseUnavailable
-
-    options = embedded_options(settings)
-    assert options is not None  # noqa: S101 - for the type checker: `name` is it
-    make_state_dir(settings)
-    for result in ("succeeded", "failed", "throttled"):
-        metrics.sign_ins.start_at_zero(result)
-    for grant_type in GRANT_TYPES:
-        metrics.tokens_issued.start_at_zero(grant_type)
-    try:
-        return EmbeddedServer(
-            options,
-            partial(publish, settings.state_dir),
-            metrics.tokens_issued.count,
-            log_request,
-            count_sign_in=metrics.sign_ins.count,
-        )
-    except (DatabaseUnavailable, ValueError) as error:
-        raise StartFailure(f"database of authorization server {name!r}: {error}") from error
+_WHOLE = Share(0, 1)
 
 
 class RunningGateway:
-    """A gateway that accepts connections; made by `run_gateway`."""
+    """A gateway that serves; made by `run_gateway` or `open_gateway`."""
 
     def __init__(
         self,
@@ -139,14 +97,14 @@ class RunningGateway:
         metrics: Metrics,
         server: FrontServer,
         recorder: Recorder,
-        embedded: Introspector | None,
+        embedded: "EmbeddedServer | None",
     ) -> None:
         self.addresses = addresses
         self.metrics = metrics
+        self.embedded = embedded
         self.is_draining = False
         self._server = server
         self._recorder = recorder
-        self._embedded = embedded
         self._sites: list[asyncio.Server] = []
 
     async def why_not_ready(self) -> str | None:
@@ -157,13 +115,18 @@ class RunningGateway:
         """
         if self.is_draining:
             return "draining"
-        if self._embedded is not None:
+        if self.embedded is not None:
             try:
                 # Nobody has this token; what counts is that the database could say so.
-                await self._embedded.introspect(new_token("at"))
+                await self.embedded.introspect(new_token("at"))
             except AuthorizationServerUnavailable as error:
                 return f"the embedded authorization server cannot answer: {error}"
         return None
+
+    @property
+    def front(self) -> FrontServer:
+        """What makes the protocol of a client's connection."""
+        return self._server
 
     async def accept(self, sock: socket.socket) -> None:
         """Begin to accept clients."""
@@ -184,8 +147,34 @@ async def run_gateway(
     settings: GatewaySettings, access_log_descriptor: int = _STDOUT
 ) -> AsyncIterator[RunningGateway]:
     """Run a gateway until the context is left; then it drains. Raises StartFailure."""
+    make_state_dir(settings)
+    async with AsyncExitStack() as stack:
+        sockets = bind_all(settings, stack)
+        gateway = await stack.enter_async_context(
+            open_gateway(settings, find_addresses(sockets), access_log_descriptor)
+        )
+        admin = create_application(
+            gateway.metrics, gateway.why_not_ready, settings.admin_listen.host
+        )
+        await serve(admin, sockets["admin"], stack)
+        if gateway.embedded is not None:
+            await serve(gateway.embedded.application(), sockets["authorization_server"], stack)
+        await gateway.accept(sockets["guard"])
+        stack.push_async_callback(gateway.drain)
+        yield gateway
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: GatewaySettings,
+    addresses: Addresses,
+    access_log_descriptor: int = _STDOUT,
+    share: Share = _WHOLE,
+) -> AsyncIterator[RunningGateway]:
+    """Open everything but the listeners, which are at `addresses`. Raises StartFailure."""
     _require_c_parser()
     make_state_dir(settings)
+    settings = take_real_port(settings, addresses)
     table = compile_routes(settings)
     metrics = Metrics(
         table.routes,
@@ -206,9 +195,6 @@ async def run_gateway(
             settings.access_log,
         )
         stack.callback(access_log.flush)
-        sockets = bind_all(settings, stack)
-        addresses = find_addresses(sockets)
-        settings = take_real_port(settings, addresses)
         introspectors = await stack.enter_async_context(
             open_introspectors(settings, metrics, partial(_log_endpoint, access_log))
         )
@@ -218,7 +204,8 @@ async def run_gateway(
         }
         watch = TunnelWatch(cache, cached_introspectors, table.routes)
         # Before the first request: who revokes must find every worker that could remember a token.
-        await stack.enter_async_context(_listen_for_revocations(settings, watch, metrics))
+        count = metrics.revocations.count if share.is_first else _ignore
+        await stack.enter_async_context(_listen_for_revocations(settings, watch, metrics, count))
         upstreams = _open_upstreams(settings, stack)
         _add_gauges(metrics, cache, upstreams)
         metrics.add_gauge(
@@ -249,34 +236,8 @@ async def run_gateway(
                 drain_seconds=settings.timeouts.body,
             ),
         )
-        embedded = _find_embedded(settings, introspectors)
-        gateway = RunningGateway(addresses, metrics, front, recorder, embedded)
-        admin = create_application(metrics, gateway.why_not_ready, settings.admin_listen.host)
-        await serve(admin, sockets["admin"], stack)
-        if embedded is not None:
-            await serve(embedded.application(), sockets["authorization_server"], stack)
-        await gateway.accept(sockets["guard"])
-        stack.push_async_callback(gateway.drain)
-        yield gateway
-
-
-def make_state_dir(settings: GatewaySettings) -> None:
-    """Make the folder of databases and sockets, for its owner alone. Raises StartFailure."""
-    try:
-        if not settings.state_dir.exists():
-            settings.state_dir.mkdir(mode=0o700, parents=True)
-            settings.state_dir.chmod(0o700)  # whatever the umask took from it
-    except OSError as error:
-        raise StartFailure(f"state_dir {settings.state_dir}: {error.strerror}") from error
-    status = settings.state_dir.stat()
-    if status.st_mode & 0o022 or status.st_uid not in (os.geteuid(), 0):
-        # Whoever may write here could take a worker's place, and with it every revocation.
-        raise StartFailure(
-            f"state_dir {settings.state_dir}: others may write to it; "
-            f"chown it to the gateway's user and chmod 700"
-        )
-    if not os.access(settings.state_dir, os.W_OK | os.X_OK):
-        raise StartFailure(f"state_dir {settings.state_dir}: it is not writable")
+        embedded = find_embedded(settings, introspectors)
+        yield RunningGateway(addresses, metrics, front, recorder, embedded)
 
 
 def _require_c_parser() -> None:
@@ -315,11 +276,14 @@ def _log_endpoint(
 
 @asynccontextmanager
 async def _listen_for_revocations(
-    settings: GatewaySettings, sink: RevocationSink, metrics: Metrics
+    settings: GatewaySettings,
+    sink: RevocationSink,
+    metrics: Metrics,
+    count: Callable[[str], None],
 ) -> AsyncIterator[None]:
     for source in SOURCES:
         metrics.revocations.start_at_zero(source)
-    listener = RevocationListener(settings.state_dir, sink, metrics.revocations.count)
+    listener = RevocationListener(settings.state_dir, sink, count)
     try:
         await listener.__aenter__()
     except OSError as error:
@@ -328,15 +292,6 @@ async def _listen_for_revocations(
         yield
     finally:
         await listener.__aexit__()
-
-
-def _find_embedded(
-    settings: GatewaySettings, introspectors: Mapping[str, Introspector]
-) -> "EmbeddedServer | None":
-    for name, server in settings.authorization_servers.items():
-        if server.embedded is not None:
-            return cast("EmbeddedServer", introspectors[name])
-    return None
 
 
 def _open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, Upstream]:

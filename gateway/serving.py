@@ -6,9 +6,10 @@ so that everything made after knows the port where the configuration says 0.
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
@@ -88,6 +89,19 @@ def take_real_port(settings: GatewaySettings, addresses: Addresses) -> GatewaySe
 
 async def serve(application: web.Application, sock: socket.socket, stack: AsyncExitStack) -> None:
     """Serve an application that is not the guard; the stack ends it."""
+    make_protocol = await start(application, stack)
+    loop = asyncio.get_running_loop()
+    site = await loop.create_server(make_protocol, sock=sock, backlog=BACKLOG)
+    stack.callback(site.close)
+
+
+async def start(
+    application: web.Application, stack: AsyncExitStack
+) -> Callable[[], EndpointProtocol]:
+    """Start an application that is not the guard, and give what makes the protocol of a connection.
+
+    The stack ends it.
+    """
     runner = web.AppRunner(
         application, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS
     )
@@ -95,8 +109,4 @@ async def serve(application: web.Application, sock: socket.socket, stack: AsyncE
     stack.push_async_callback(runner.cleanup)
     server = runner.server
     assert server is not None  # noqa: S101 - for the type checker: it has been set up
-    loop = asyncio.get_running_loop()
-    site = await loop.create_server(
-        lambda: EndpointProtocol(server, _ENDPOINT_LIMITS, loop=loop), sock=sock, backlog=BACKLOG
-    )
-    stack.callback(site.close)
+    return partial(EndpointProtocol, server, _ENDPOINT_LIMITS, loop=asyncio.get_running_loop())

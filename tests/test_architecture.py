@@ -15,6 +15,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
     frozenset({"app"}),
+    frozenset({"vouching"}),
     frozenset({"serving"}),
     frozenset({"admin", "authserver", "client", "middleware", "proxy"}),
     frozenset({"introspection"}),
