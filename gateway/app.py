@@ -22,6 +22,7 @@ from gateway.admin.application import create_application
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.introspection.revocations import SOURCES, RevocationListener
+from gateway.middleware.entrance import Entrance
 from gateway.middleware.front import FrontLimits, FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
@@ -38,6 +39,7 @@ from gateway.serving import (
     StartFailure,
     bind_all,
     find_addresses,
+    open_entrances,
     serve,
     take_real_port,
 )
@@ -98,10 +100,12 @@ class RunningGateway:
         server: FrontServer,
         recorder: Recorder,
         embedded: "EmbeddedServer | None",
+        entrances: Mapping[str, Entrance],
     ) -> None:
         self.addresses = addresses
         self.metrics = metrics
         self.embedded = embedded
+        self.entrances = entrances
         self.is_draining = False
         self._server = server
         self._recorder = recorder
@@ -156,9 +160,11 @@ async def run_gateway(
         admin = create_application(
             gateway.metrics, gateway.why_not_ready, settings.admin_listen.host
         )
-        await serve(admin, sockets["admin"], stack)
+        await serve(admin, sockets["admin"], stack, gateway.entrances["admin"])
         if gateway.embedded is not None:
-            await serve(gateway.embedded.application(), sockets["authorization_server"], stack)
+            name = "authorization_server"
+            application = gateway.embedded.application()
+            await serve(application, sockets[name], stack, gateway.entrances[name])
         await gateway.accept(sockets["guard"])
         stack.push_async_callback(gateway.drain)
         yield gateway
@@ -225,6 +231,7 @@ async def open_gateway(
         )
         recorder = Recorder(guard, metrics, access_log, resource.metadata_url(None))
         stack.callback(recorder.settle)
+        entrances = open_entrances(settings, metrics)
         front = FrontServer(
             recorder,
             recorder.refuse_malformed,
@@ -235,9 +242,10 @@ async def open_gateway(
                 idle_seconds=settings.timeouts.idle,
                 drain_seconds=settings.timeouts.body,
             ),
+            entrances["guard"],
         )
         embedded = find_embedded(settings, introspectors)
-        yield RunningGateway(addresses, metrics, front, recorder, embedded)
+        yield RunningGateway(addresses, metrics, front, recorder, embedded, entrances)
 
 
 def _require_c_parser() -> None:

@@ -5,6 +5,8 @@ so that everything made after knows the port where the configuration says 0.
 """
 
 import asyncio
+import logging
+import resource
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -13,8 +15,19 @@ from functools import partial
 
 from aiohttp import web
 
-from gateway.middleware.front import EndpointProtocol, FrontLimits
+from gateway.middleware.endpoint import EndpointProtocol
+from gateway.middleware.entrance import Entrance
+from gateway.middleware.front import FrontLimits
+from gateway.policy.connections import (
+    ConnectionBounds,
+    Refused,
+    needed_descriptors,
+    share_descriptors,
+)
 from gateway.settings import Address, GatewaySettings
+from gateway.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 30.0
 BACKLOG = 1024
@@ -22,6 +35,8 @@ BACKLOG = 1024
 _ENDPOINT_LIMITS = FrontLimits(
     headers=64, header_bytes=16 * 1024, head_seconds=10.0, idle_seconds=75.0, drain_seconds=30.0
 )
+# Who serves only a page of their own to few.
+_FEW_CONNECTIONS = ConnectionBounds(total=256, per_address=256)
 # Which key says where each listens.
 _KEYS = {
     "guard": "listen",
@@ -48,12 +63,8 @@ def bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, sock
 
     Raises StartFailure.
     """
-    wanted = {"guard": settings.listen, "admin": settings.admin_listen}
-    for server in settings.authorization_servers.values():
-        if server.embedded is not None:
-            wanted["authorization_server"] = server.embedded.listen
     sockets = {}
-    for what, address in wanted.items():
+    for what, address in _listening(settings).items():
         try:
             sock = socket.create_server(
                 (address.host, address.port),
@@ -68,6 +79,15 @@ def bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, sock
         stack.callback(sock.close)
         sockets[what] = sock
     return sockets
+
+
+def _listening(settings: GatewaySettings) -> dict[str, Address]:
+    """Give every listener's address as the configuration has it."""
+    listening = {"guard": settings.listen, "admin": settings.admin_listen}
+    for server in settings.authorization_servers.values():
+        if server.embedded is not None:
+            listening["authorization_server"] = server.embedded.listen
+    return listening
 
 
 def find_addresses(sockets: Mapping[str, socket.socket]) -> Addresses:
@@ -87,16 +107,75 @@ def take_real_port(settings: GatewaySettings, addresses: Addresses) -> GatewaySe
     return settings.model_copy(update={"public_url": public_url})
 
 
-async def serve(application: web.Application, sock: socket.socket, stack: AsyncExitStack) -> None:
+def raise_descriptor_limit() -> None:
+    """Let the process open as many files as it may: each connection is one, its upstream another.
+
+    The soft limit is low for the sake of programs that use select(), which cannot tell of many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def open_entrances(settings: GatewaySettings, metrics: Metrics) -> dict[str, Entrance]:
+    """Bound the connections of each listener, and count them.
+
+    Says in the log when the system gives too few file descriptors for `limits.connections`: the
+    guard takes so many connections then that nothing else in the process lacks one.
+    """
+    names = tuple(_listening(settings))
+    wanted = settings.limits.connections
+    has_embedded = "authorization_server" in names
+    available, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if available == resource.RLIM_INFINITY:
+        available = needed_descriptors(wanted, has_embedded=has_embedded)
+    shares = share_descriptors(available, wanted, has_embedded=has_embedded)
+    if shares.guard < wanted:
+        log.warning(
+            "limits.connections: %d need %d file descriptors and the system allows %d, "
+            "so only %d are taken; raise the limit (ulimit -n, LimitNOFILE), or lower the key",
+            wanted,
+            needed_descriptors(wanted, has_embedded=has_embedded),
+            available,
+            shares.guard,
+        )
+    entrances = {}
+    for name in names:
+        total = getattr(shares, name)
+        # The operator's port is the operator's; a browser at the sign-in needs a handful.
+        per_address = {
+            "guard": settings.limits.connections_per_address,
+            "admin": total,
+            "authorization_server": max(1, total // 2),
+        }[name]
+        bounds = ConnectionBounds(total, min(per_address, total), settings.trusted_proxies)
+        for reason in Refused:
+            metrics.connections_refused.start_at_zero(name, reason)
+        entrances[name] = Entrance(bounds, partial(metrics.connections_refused.count, name))
+    metrics.add_gauge(
+        "gateway_connections",
+        "Open connections of clients",
+        ("listener",),
+        lambda: [((name,), entrance.count) for name, entrance in entrances.items()],
+    )
+    return entrances
+
+
+async def serve(
+    application: web.Application,
+    sock: socket.socket,
+    stack: AsyncExitStack,
+    entrance: Entrance | None = None,
+) -> None:
     """Serve an application that is not the guard; the stack ends it."""
-    make_protocol = await start(application, stack)
+    make_protocol = await start(application, stack, entrance)
     loop = asyncio.get_running_loop()
     site = await loop.create_server(make_protocol, sock=sock, backlog=BACKLOG)
     stack.callback(site.close)
 
 
 async def start(
-    application: web.Application, stack: AsyncExitStack
+    application: web.Application, stack: AsyncExitStack, entrance: Entrance | None = None
 ) -> Callable[[], EndpointProtocol]:
     """Start an application that is not the guard, and give what makes the protocol of a connection.
 
@@ -109,4 +188,10 @@ async def start(
     stack.push_async_callback(runner.cleanup)
     server = runner.server
     assert server is not None  # noqa: S101 - for the type checker: it has been set up
-    return partial(EndpointProtocol, server, _ENDPOINT_LIMITS, loop=asyncio.get_running_loop())
+    return partial(
+        EndpointProtocol,
+        server,
+        _ENDPOINT_LIMITS,
+        entrance or Entrance(_FEW_CONNECTIONS),
+        loop=asyncio.get_running_loop(),
+    )

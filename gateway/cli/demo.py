@@ -25,7 +25,7 @@ from gateway.cli.demo_stage import (
 from gateway.cli.demo_words import END, LINES, WITHOUT_CURL
 from gateway.cli.run import configure_logging, run_event_loop
 from gateway.client.order_desk import OrderDeskOptions, create_order_desk
-from gateway.serving import serve
+from gateway.serving import raise_descriptor_limit, serve
 from gateway.settings import Address, GatewaySettings
 
 
@@ -37,6 +37,7 @@ def demo() -> None:
     Example: gateway demo
     """
     configure_logging()
+    raise_descriptor_limit()
     try:
         with (
             tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder,

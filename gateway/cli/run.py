@@ -13,6 +13,7 @@ import typer
 
 from gateway.app import Addresses, StartFailure, run_gateway
 from gateway.cli.configuration import load_settings
+from gateway.serving import raise_descriptor_limit
 from gateway.settings import GatewaySettings
 
 _ConfigOption = Annotated[
@@ -30,6 +31,7 @@ def run(config: _ConfigOption = None) -> None:
     """
     settings = load_settings(config, show_warnings=True)
     configure_logging()
+    raise_descriptor_limit()
     try:
         run_event_loop(serve(settings))
     except StartFailure as error:

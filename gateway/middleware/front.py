@@ -2,23 +2,23 @@
 
 What aiohttp does by itself and a guard must not: answer malformed requests with pages that repeat
 the attacker's bytes, wait for a request's head without end, leave a body's reader waiting when its
-framing breaks, make a task of every request. This file is the only one that knows of it.
+framing breaks, make a task of every request. Only this file and `endpoint` know of it.
 """
 
 import asyncio
 import logging
 import random  # noqa: TID251 - for request ids, which need not be unguessable
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
+from gateway.middleware.entrance import Entrance
 from gateway.middleware.exchange import Exchange
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
@@ -42,18 +42,34 @@ class FrontLimits:
 
 RefuseMalformed = Callable[[Exchange, Reason, str], None]
 Handler = Callable[[Exchange], Awaitable[None]]
-_EndpointHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Leave = Callable[[], None]
 
 
 class BoundedProtocol(RequestHandler):
-    """A client's connection whose heads are bounded in size and in time.
+    """A client's connection: counted, and its heads bounded in size and in time.
 
-    aiohttp bounds each field of a head, and the time until a first request not at all.
+    aiohttp bounds each field of a head, and the time until a first request not at all. `leave` is
+    what the entrance gave when it has let the connection in already.
     """
 
-    __slots__ = ("_head_bytes", "_head_handle", "_last_body", "_limits", "must_measure")
+    __slots__ = (
+        "_entrance",
+        "_head_bytes",
+        "_head_handle",
+        "_last_body",
+        "_leave",
+        "_limits",
+        "must_measure",
+    )
 
-    def __init__(self, server: web.Server, limits: FrontLimits, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        limits: FrontLimits,
+        entrance: Entrance,
+        leave: Leave | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             server,
             access_log=cast(Any, None),
@@ -67,12 +83,24 @@ class BoundedProtocol(RequestHandler):
             **kwargs,
         )
         self._limits = limits
+        self._entrance = entrance
+        self._leave = leave
         self._head_bytes = 0
         self._head_handle: asyncio.TimerHandle | None = None
         self._last_body: StreamReader | None = None
         # Whether a head of this connection may have been larger than allowed; measuring each would
         # cost every request.
         self.must_measure = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve, if the entrance lets the connection in."""
+        if self._leave is None:
+            self._leave = self._entrance.enter(transport.get_extra_info("peername"))
+        if self._leave is None:
+            self._manager = None  # so that aiohttp takes no note of its end, either
+            cast(asyncio.Transport, transport).abort()
+        else:
+            super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse; bound the time and the size of a head that comes in pieces."""
@@ -99,8 +127,11 @@ class BoundedProtocol(RequestHandler):
                 self.drop(Reason.HEADERS_TOO_LARGE, f"more than {self._head_bytes} bytes")
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Disarm the timer."""
+        """Disarm the timer, and make room for another."""
         self._disarm()
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
         super().connection_lost(exc)
 
     def drop(self, reason: Reason, detail: str) -> None:  # noqa: ARG002 - for those who tell
@@ -135,66 +166,13 @@ class BoundedProtocol(RequestHandler):
             super().log_exception(*args, **kwargs)
 
 
-class EndpointProtocol(BoundedProtocol):
-    """A connection to a listener that is not the guard's: pages and endpoints of our own."""
-
-    __slots__ = ()
-
-    def __init__(self, server: web.Server, limits: FrontLimits, **kwargs: Any) -> None:
-        super().__init__(server, limits, **kwargs)
-        # aiohttp answers Expect before any handler or middleware of ours, and repeats it.
-        handler = cast(_EndpointHandler, self._request_handler)
-        self._request_handler = partial(_answer_expectation, handler)
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,  # noqa: ARG002 - not a word of it is repeated
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - aiohttp's quotes the request
-    ) -> web.StreamResponse:
-        """Answer what could not be parsed, or failed, without a word from the request."""
-        if isinstance(exc, HttpProcessingError):
-            members = {"error": "invalid_request", "error_description": "The request is malformed."}
-            status = 431 if isinstance(exc, LineTooLong) else 400
-        else:
-            log.error("a request failed", exc_info=exc)
-            members = {"error": "server_error", "error_description": "The request failed."}
-        return _refuse_at_endpoint(status, members)
-
-
-async def _answer_expectation(
-    handler: _EndpointHandler, request: web.BaseRequest
-) -> web.StreamResponse:
-    """Refuse what nobody here can meet (RFC 9110, section 10.1.1)."""
-    expected = request.headers.get("Expect")
-    if expected is None or expected.lower() == "100-continue":
-        return await handler(request)
-    words = "Only 100-continue can be expected."
-    return _refuse_at_endpoint(417, {"error": "invalid_request", "error_description": words})
-
-
-def _refuse_at_endpoint(status: int, members: Mapping[str, str]) -> web.Response:
-    response = web.json_response(
-        members,
-        status=status,
-        headers={
-            "Cache-Control": "no-store",
-            "X-Content-Type-Options": "nosniff",
-            "Server": "gateway",
-        },
-    )
-    response.force_close()
-    return response
-
-
 class FrontProtocol(BoundedProtocol):
     """One client's connection to the guard."""
 
     __slots__ = ("_front", "drain_seconds", "forwarded_headers")
 
     def __init__(self, front: "FrontServer", **kwargs: Any) -> None:
-        super().__init__(front, front.limits, **kwargs)
+        super().__init__(front, front.limits, front.entrance, **kwargs)
         self._front = front
         self.drain_seconds = front.limits.drain_seconds
         self.forwarded_headers: list[HeaderPair] | None = None
@@ -340,6 +318,7 @@ class FrontServer(web.Server):
         handler: Handler,
         refuse_malformed: RefuseMalformed,
         limits: FrontLimits,
+        entrance: Entrance,
     ) -> None:
         super().__init__(
             # The protocol calls it with an exchange of its own; aiohttp only passes it on.
@@ -349,6 +328,7 @@ class FrontServer(web.Server):
         self.handler = handler
         self.refuse_malformed: RefuseMalformed = refuse_malformed
         self.limits = limits
+        self.entrance = entrance
 
     async def drain(self, seconds: float) -> None:
         """Let the requests under way finish, for so long at most; close all that is idle.
@@ -368,6 +348,6 @@ class FrontServer(web.Server):
         # A last step: those who were cut off record it.
         await self.shutdown(_DRAIN_STEP_SECONDS)
 
-    def __call__(self) -> FrontProtocol:
-        """Make the protocol of a new connection."""
-        return FrontProtocol(self, loop=self._loop)
+    def __call__(self, leave: Leave | None = None) -> FrontProtocol:
+        """Make the protocol of a new connection; `leave` when the entrance has let it in."""
+        return FrontProtocol(self, leave=leave, loop=self._loop)

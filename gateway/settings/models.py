@@ -169,7 +169,7 @@ class UpstreamSettings(Settings):
 
 
 class LimitSettings(Settings):
-    """How large a request may be."""
+    """How large a request may be, and how many clients there may be at a time."""
 
     body: Annotated[int, scalars.size("1KiB", "1024GiB")] = Field(
         default=100 * 1024**2, description="The longest request body; a longer one is 413."
@@ -179,6 +179,16 @@ class LimitSettings(Settings):
     )
     header_bytes: Annotated[int, scalars.size("1KiB", "1024KiB")] = Field(
         default=32 * 1024, description="The most bytes of a request's whole head; more are 431."
+    )
+    connections: Annotated[int, literals.WholeNumber(1, 1_000_000)] = Field(
+        default=8000,
+        description="The most connections of clients at a time; more are closed at once. Each "
+        "needs two file descriptors, and fewer are taken where the system does not give so many.",
+    )
+    connections_per_address: Annotated[int, literals.WholeNumber(1, 1_000_000)] = Field(
+        default=2000,
+        description="The most connections at a time from one IPv4 address or IPv6 /64, so that "
+        "nobody alone takes them all; does not bind `trusted_proxies`.",
     )
 
 
@@ -318,7 +328,8 @@ class GatewaySettings(Settings):
         Table(scalars.NAME, Section(UpstreamSettings), if_empty="name a service: {servers: […]}"),
     ] = Field(description="The services behind the gateway, by a name of your choice.")
     limits: LimitSettings = Field(
-        default_factory=LimitSettings, description="How large a request may be."
+        default_factory=LimitSettings,
+        description="How large a request may be, and how many connections there may be.",
     )
     timeouts: ClientTimeoutSettings = Field(
         default_factory=ClientTimeoutSettings, description="How long to wait for clients."

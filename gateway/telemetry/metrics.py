@@ -93,6 +93,11 @@ class Metrics:
             "Time until an upstream's answer began",
             "upstream",
         )
+        self.connections_refused = Counter(
+            "gateway_connections_refused_total",
+            "Connections closed before anything was read from them",
+            ("listener", "reason"),
+        )
         self.tokens_issued = Counter(
             "gateway_tokens_issued_total", "Access tokens issued", ("grant_type",)
         )

@@ -7,11 +7,15 @@ import json
 import pytest
 from aiohttp import web
 
-from gateway.middleware.front import EndpointProtocol, FrontLimits
+from gateway.middleware.endpoint import EndpointProtocol
+from gateway.middleware.entrance import Entrance
+from gateway.middleware.front import FrontLimits
+from gateway.policy.connections import ConnectionBounds
 
 LIMITS = FrontLimits(
     headers=20, header_bytes=4096, head_seconds=0.1, idle_seconds=30.0, drain_seconds=1.0
 )
+ENTRANCE = Entrance(ConnectionBounds(total=100, per_address=100))
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ async def port():
     await runner.setup()
     loop = asyncio.get_running_loop()
     site = await loop.create_server(
-        lambda: EndpointProtocol(runner.server, LIMITS, loop=loop), "127.0.0.1", 0
+        lambda: EndpointProtocol(runner.server, LIMITS, ENTRANCE, loop=loop), "127.0.0.1", 0
     )
     yield site.sockets[0].getsockname()[1]
     site.close()

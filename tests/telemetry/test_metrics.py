@@ -26,6 +26,7 @@ CONTRACT = {
     "gateway_upstream_requests_total": ("counter", {"upstream", "server", "result"}),
     "gateway_upstream_duration_seconds": ("histogram", {"upstream"}),
     "gateway_tokens_issued_total": ("counter", {"grant_type"}),
+    "gateway_connections_refused_total": ("counter", {"listener", "reason"}),
 }
 ROUTES = [
     Route(
