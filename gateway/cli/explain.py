@@ -20,7 +20,9 @@ from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
+from gateway.policy.adaptation import adapt_request, encode_target
 from gateway.policy.bearer import read_bearer
+from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.host import normalize_host
 from gateway.policy.method import PARSED_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
@@ -53,7 +55,10 @@ class Question:
 
 @dataclass(slots=True)
 class Explanation:
-    """What the guard would do. `path` is canonical, or as asked for when that is refused."""
+    """What the guard would do. `path` is canonical, or as asked for when that is refused.
+
+    `forwarded_path` and `forwarded_host` are what the upstream would get, once there is a route.
+    """
 
     method: str
     path: str
@@ -63,6 +68,9 @@ class Explanation:
     token: Token | None = None
     is_own_page: bool = False
     upstream_server: str | None = None
+    forwarded_path: str | None = None
+    forwarded_host: str | None = None
+    is_adapted: bool = False
     now: float = field(default_factory=time.time)
 
     @property
@@ -148,11 +156,26 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
         return explanation
     explanation.route = route
     explanation.upstream_server = settings.upstreams[route.upstream].servers[0]
+    try:
+        _note_what_is_forwarded(explanation, route, authority)
+    except AmbiguousPath as error:
+        explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
     judgement = await _judge(settings, route, question.authorization)
-    explanation.rejection = judgement.rejection
+    explanation.rejection = judgement.rejection or explanation.rejection
     if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
         explanation.token = judgement.answer.verdict
     return explanation
+
+
+def _note_what_is_forwarded(explanation: Explanation, route: Route, authority: str) -> None:
+    target, host = encode_target(explanation.path), authority.encode("latin-1")
+    request = ForwardRequest(explanation.method, target, host, [])
+    if route.adaptation is not None:
+        adapt_request(route.adaptation, request, explanation.path, "")
+    server = (explanation.upstream_server or "").partition("://")[2]
+    explanation.forwarded_path = request.target.decode("latin-1")
+    explanation.forwarded_host = request.host.decode("latin-1") if request.host else server
+    explanation.is_adapted = (request.target, request.host) != (target, host)
 
 
 async def _judge(
@@ -192,6 +215,8 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "requires": _requirement_as_dict(route.requirement) if route else None,
         "authorization_server": route.authorization_server if route else None,
         "upstream": route.upstream if route else None,
+        "forwarded_path": explanation.forwarded_path,
+        "forwarded_host": explanation.forwarded_host,
         "missing_scopes": list(rejection.missing) if rejection else [],
         "one_of_scopes": list(rejection.any_of) if rejection else [],
         "allow": list(rejection.allow) if rejection else [],
@@ -238,6 +263,10 @@ def _sentences(explanation: Explanation) -> dict[str, str]:
     if route is not None:
         sentences["route"] = _describe_route(route)
         sentences["requires"] = _describe_requirement(route)
+    if explanation.is_adapted:
+        sentences["forwarded as"] = (
+            f"{explanation.method} {explanation.forwarded_path} on {explanation.forwarded_host}"
+        )
     if explanation.token is not None:
         sentences["token"] = _describe_token(explanation.token, explanation.now)
     sentences["verdict"] = _describe_verdict(explanation)

@@ -28,6 +28,7 @@ from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.options import SERVER_WIDE, answer_options
 from gateway.middleware.refuse import refuse
 from gateway.middleware.watch import TunnelWatch
+from gateway.policy.adaptation import adapt_request, encode_target
 from gateway.policy.bearer import read_bearer
 from gateway.policy.forwarding import (
     BodyFailure,
@@ -190,11 +191,18 @@ class Guard:
         exchange.upstream = route.upstream
         request = ForwardRequest(
             exchange.method,
-            (exchange.path + query).encode("utf-8", "surrogateescape"),
+            encode_target(exchange.path + query),
             exchange.authority,
             self._headers(exchange, judgement),
-            None if length == NO_BODY else self._body(exchange, length),
         )
+        if route.adaptation is not None:
+            try:
+                adapt_request(route.adaptation, request, exchange.path, query)
+            except AmbiguousPath as error:
+                await self._refuse(exchange, Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind))
+                return
+        if length != NO_BODY:
+            request.body = self._body(exchange, length)
         if route.upgrade and _asks_for_tunnel(exchange, has_body=length != NO_BODY):
             await self._forward_upgrade(exchange, judgement, request)
         else:

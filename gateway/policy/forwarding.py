@@ -127,7 +127,7 @@ class ForwardRequest:
     target: bytes
     host: bytes | None
     headers: list[HeaderPair]
-    body: RequestBody | None
+    body: RequestBody | None = None
     upgrade: Upgrade | None = None
 
 

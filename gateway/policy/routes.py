@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from gateway.policy.adaptation import Adaptation
+
 ClaimValue = str | int | bool
 
 
@@ -32,7 +34,7 @@ class Route:
     `host` None matches any host; `methods` None any method, and GET already includes HEAD.
     `requirement` is None exactly when the route is public. `authorization_server` names who is
     asked; on a public route it may be None when no single server is meant. `upgrade` lists the
-    protocols that connections may switch to.
+    protocols that connections may switch to; `adaptation` is None when requests go on as they came.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Route:
     requirement: Requirement | None = field(default_factory=Requirement)
     forward_token: bool = False
     upgrade: tuple[str, ...] = ()
+    adaptation: Adaptation | None = None
 
     @property
     def is_public(self) -> bool:

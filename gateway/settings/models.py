@@ -286,6 +286,17 @@ class RouteSettings(Settings):
         description="Protocols that a connection may switch to: `[websocket]`, or none. It is "
         "closed when its token no longer opens the route, or after an hour of silence.",
     )
+    forward_host: Annotated[str, scalars.FORWARD_HOST] = Field(
+        default="keep",
+        description="The Host that the upstream gets: the client's (`keep`), the upstream's own "
+        "(`upstream`), or another. X-Forwarded-Host is the client's in any case.",
+    )
+    forward_path: Annotated[str | None, scalars.FORWARD_PATH] = Field(
+        default=None,
+        description="The path that the upstream gets, written with the names of `match.path` and a "
+        "last `**` if that has one; its own path when left out. The slash at its end and the query "
+        "are the request's.",
+    )
 
 
 class GatewaySettings(Settings):

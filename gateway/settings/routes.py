@@ -2,6 +2,7 @@
 
 from gateway.policy.routes import Requirement, Route
 from gateway.policy.table import RouteTable
+from gateway.settings.adaptation import compile_adaptation
 from gateway.settings.draft import expand_methods
 from gateway.settings.models import (
     AuthorizationServerSettings,
@@ -36,6 +37,7 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         requirement=None if route.require is None else _compile_requirement(route.require),
         forward_token=route.forward_token,
         upgrade=route.upgrade,
+        adaptation=compile_adaptation(route),
     )
 
 

@@ -188,6 +188,24 @@ def _parse_route_host(text: str) -> str:
     return normalized
 
 
+def _parse_forward_host(text: str) -> str:
+    if text in ("keep", "upstream"):
+        return text
+    if normalize_host(text) is None or ("://" in text or "/" in text):
+        what = f"{quoted(text)} is not a host"
+        raise Problem("invalid-host", what, "write keep, upstream, or a host such as app.internal")
+    name = text if text.endswith("]") else text.rpartition(":")[0] or text
+    addresses.parse_host(name.removesuffix("."))
+    return text.lower()
+
+
+def _parse_forward_path(text: str) -> str:
+    if not text.startswith("/"):
+        what = f"{quoted(text)} is not a path"
+        raise Problem("invalid-path", what, "write it from the root, as in /legacy/**")
+    return text
+
+
 def _parse_public_origin(text: str) -> str:
     return str(addresses.parse_origin(text))
 
@@ -245,6 +263,8 @@ NETWORK: Final[Text[IPNetwork]] = Text("a network", "10.0.0.0/8", addresses.pars
 METHOD: Final = Text("a method", "GET", _parse_method, choices=FORWARDED_METHODS)
 PATH_PATTERN: Final = Text("a path pattern", "/orders/**", _parse_pattern, pattern="^/")
 ROUTE_HOST: Final = Text("a host", "api.example.com", _parse_route_host)
+FORWARD_HOST: Final = Text("keep, upstream or a host", "upstream", _parse_forward_host)
+FORWARD_PATH: Final = Text("a path", "/legacy/{tenant}/**", _parse_forward_path, pattern="^/")
 PUBLIC_ORIGIN: Final = Text(
     "an origin", "https://api.example.com", _parse_public_origin, pattern=r"^https?://[^/?#@]+$"
 )

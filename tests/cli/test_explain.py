@@ -375,3 +375,39 @@ def test_a_broken_configuration_exits_with_2_and_its_findings(
     output = capsys.readouterr()
     assert output.out == ""
     assert len(output.err.splitlines()) == 2
+
+
+ADAPTED = """\
+  - name: shop
+    match: {path: "/shop/{tenant}/**"}
+    forward_path: "/legacy/{tenant}/**"
+    forward_host: app.internal
+    public: true
+"""
+
+
+def test_it_says_what_the_upstream_gets_when_that_differs(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(file.read_text() + ADAPTED)
+    main(["explain", "GET", "/shop/a%20b/x/?q", "-c", str(file)])
+    assert "forwarded as: GET /legacy/a%20b/x/ on app.internal" in capsys.readouterr().out
+    main(["explain", "GET", "/shop/a%20b/x/?q", "--json", "-c", str(file)])
+    said = json.loads(capsys.readouterr().out)
+    assert (said["path"], said["forwarded_path"]) == ("/shop/a%20b/x/", "/legacy/a%20b/x/")
+    assert (said["host"], said["forwarded_host"]) == ("api.example.com", "app.internal")
+
+
+def test_it_does_not_say_what_the_upstream_gets_when_that_is_the_same(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["explain", "GET", "/healthz", "-c", str(file)])
+    assert "forwarded" not in capsys.readouterr().out
+
+
+def test_it_knows_the_host_that_an_upstream_has_for_itself(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(file.read_text() + ADAPTED.replace("app.internal", "upstream"))
+    main(["explain", "GET", "/shop/a", "-c", str(file)])
+    assert "GET /legacy/a on 127.0.0.1:8000" in capsys.readouterr().out

@@ -1,0 +1,32 @@
+"""What a route changes of its requests, so that the service behind it can stay as it is."""
+
+from dataclasses import dataclass
+
+from gateway.policy.forwarding import ForwardRequest
+from gateway.policy.rewriting import PathRewrite
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """The changes of one route.
+
+    `host` is the Host that the upstream gets if `replaces_host`, None its own authority; `path` its
+    path, None the client's.
+    """
+
+    replaces_host: bool = False
+    host: bytes | None = None
+    path: PathRewrite | None = None
+
+
+def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, query: str) -> None:
+    """Change a request whose canonical path has been judged. Raises AmbiguousPath."""
+    if adaptation.path is not None:
+        request.target = encode_target(adaptation.path.forward(path) + query)
+    if adaptation.replaces_host:
+        request.host = adaptation.host
+
+
+def encode_target(target: str) -> bytes:
+    """Give a request's target as it goes over the wire: the bytes that came."""
+    return target.encode("utf-8", "surrogateescape")
