@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
 
 from aiohttp import http_parser
 
@@ -30,8 +29,6 @@ from gateway.middleware.record import Recorder
 from gateway.middleware.watch import TunnelWatch
 from gateway.policy.interfaces import AuthorizationServerUnavailable, RevocationSink
 from gateway.policy.tokenformat import new_token
-from gateway.proxy.forward import forward
-from gateway.proxy.upstream import Upstream, UpstreamTimeouts
 from gateway.serving import (
     BACKLOG,
     DRAIN_SECONDS,
@@ -46,6 +43,7 @@ from gateway.serving import (
 from gateway.settings import GatewaySettings, compile_routes
 from gateway.telemetry.access_log import AccessLog, LogEntry, never_blocking
 from gateway.telemetry.metrics import Metrics
+from gateway.upstreams import add_upstream_gauges, forwards_of, open_upstreams
 from gateway.vouching import find_embedded, make_state_dir, open_introspectors
 
 if TYPE_CHECKING:
@@ -182,13 +180,7 @@ async def open_gateway(
     make_state_dir(settings)
     settings = take_real_port(settings, addresses)
     table = compile_routes(settings)
-    metrics = Metrics(
-        table.routes,
-        {
-            name: urlsplit(upstream.servers[0]).netloc
-            for name, upstream in settings.upstreams.items()
-        },
-    )
+    metrics = Metrics(table.routes)
     cache = IntrospectionCache(
         max_lifetime=settings.introspection_cache.max_lifetime,
         negative_lifetime=settings.introspection_cache.negative_lifetime,
@@ -212,8 +204,9 @@ async def open_gateway(
         # Before the first request: who revokes must find every worker that could remember a token.
         count = metrics.revocations.count if share.is_first else _ignore
         await stack.enter_async_context(_listen_for_revocations(settings, watch, metrics, count))
-        upstreams = _open_upstreams(settings, stack)
-        _add_gauges(metrics, cache, upstreams)
+        upstreams = await open_upstreams(settings, stack)
+        add_upstream_gauges(metrics, upstreams)
+        _add_gauges(metrics, cache)
         metrics.add_gauge(
             "gateway_tunnels", "Open tunnels, such as WebSockets", ("route",), watch.count
         )
@@ -221,7 +214,7 @@ async def open_gateway(
         guard = Guard(
             table=table,
             introspectors=cached_introspectors,
-            forwards={name: partial(forward, upstream) for name, upstream in upstreams.items()},
+            forwards=forwards_of(settings, upstreams),
             resource=resource,
             trusted_proxies=settings.trusted_proxies,
             limits=GuardLimits(
@@ -302,43 +295,10 @@ async def _listen_for_revocations(
         await listener.__aexit__()
 
 
-def _open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, Upstream]:
-    upstreams = {}
-    for name, upstream in settings.upstreams.items():
-        url = urlsplit(upstream.servers[0])
-        timeouts = upstream.timeouts
-        upstreams[name] = Upstream(
-            name,
-            url.hostname or "",
-            url.port or 80,
-            UpstreamTimeouts(timeouts.connect, timeouts.response, timeouts.idle),
-        )
-        stack.callback(upstreams[name].close)
-    return upstreams
-
-
-def _add_gauges(
-    metrics: Metrics, cache: IntrospectionCache, upstreams: Mapping[str, Upstream]
-) -> None:
+def _add_gauges(metrics: Metrics, cache: IntrospectionCache) -> None:
     metrics.add_gauge(
         "gateway_introspection_cache_entries",
         "Introspection answers that are held",
         ("tier",),
         lambda: [(("memory",), cache.count_entries())],
-    )
-    metrics.add_gauge(
-        "gateway_upstream_up",
-        "Whether the last connection to the server succeeded",
-        ("upstream", "server"),
-        lambda: [((one.name, one.server), float(one.is_up)) for one in upstreams.values()],
-    )
-    metrics.add_gauge(
-        "gateway_upstream_connections",
-        "Open connections to the server, by state",
-        ("upstream", "server", "state"),
-        lambda: [
-            ((one.name, one.server, state), count)
-            for one in upstreams.values()
-            for state, count in one.count_connections()
-        ],
     )

@@ -16,7 +16,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"app"}),
     frozenset({"vouching"}),
-    frozenset({"serving"}),
+    frozenset({"serving", "upstreams"}),
     frozenset({"admin", "authserver", "client", "middleware", "proxy"}),
     frozenset({"introspection"}),
     frozenset({"telemetry"}),

@@ -26,7 +26,7 @@ from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.host import normalize_host
 from gateway.policy.method import PARSED_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
-from gateway.policy.rejection import REFUSALS, Reason, Rejection
+from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Requirement, Route
 from gateway.policy.target import MalformedTarget, split_target
 from gateway.policy.token import Token
@@ -155,7 +155,7 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
         explanation.rejection = route
         return explanation
     explanation.route = route
-    explanation.upstream_server = settings.upstreams[route.upstream].servers[0]
+    explanation.upstream_server = ", ".join(settings.upstreams[route.upstream].servers)
     try:
         _note_what_is_forwarded(explanation, route, authority)
     except AmbiguousPath as error:
@@ -172,7 +172,9 @@ def _note_what_is_forwarded(explanation: Explanation, route: Route, authority: s
     request = ForwardRequest(explanation.method, target, host, [])
     if route.adaptation is not None:
         adapt_request(route.adaptation, request, explanation.path, "")
-    server = (explanation.upstream_server or "").partition("://")[2]
+    # Of several servers each gets its own; a socket has no name but that of this machine.
+    first = (explanation.upstream_server or "").partition(", ")[0]
+    server = first.partition("://")[2] or "localhost"
     explanation.forwarded_path = request.target.decode("latin-1")
     explanation.forwarded_host = request.host.decode("latin-1") if request.host else server
     explanation.is_adapted = (request.target, request.host) != (target, host)
@@ -207,7 +209,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "allowed": rejection is None,
         "route": route.name if route else None,
         "reason": explanation.reason,
-        "status": REFUSALS[rejection.reason].status if rejection else None,
+        "status": rejection.refusal.status if rejection else None,
         "method": explanation.method,
         "host": explanation.host,
         "path": explanation.path,
@@ -319,7 +321,7 @@ def _describe_verdict(explanation: Explanation) -> str:
         route = explanation.route
         assert route is not None  # noqa: S101 - what is allowed has a route
         return f"allowed, and goes to upstream {route.upstream} ({explanation.upstream_server})"
-    refusal = REFUSALS[rejection.reason]
+    refusal = rejection.refusal
     title = refusal.title[0].lower() + refusal.title[1:]
     words = f"refused with {refusal.status} {rejection.reason}: {title}"
     if rejection.missing:

@@ -44,6 +44,7 @@ from gateway.policy.host import normalize_host
 from gateway.policy.method import USUAL_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
 from gateway.policy.rejection import Reason, Rejection
+from gateway.policy.routes import Route
 from gateway.policy.table import RouteTable
 from gateway.policy.target import MalformedTarget, split_target
 from gateway.policy.upgrade import WEBSOCKET, UpgradeFields, asks_for_websocket
@@ -117,7 +118,7 @@ class Guard:
             route, exchange.headers.getall(AUTHORIZATION, ()), self._introspectors
         )
         exchange.answer = judgement.answer
-        rejection = judgement.rejection or self._judge_body(exchange, length)
+        rejection = judgement.rejection or self._judge_body(exchange, route, length)
         if rejection is not None:
             await self._refuse(exchange, rejection)
             return
@@ -173,8 +174,8 @@ class Guard:
             raise Malformed(Reason.MALFORMED_REQUEST, "Content-Length is malformed")
         return int(length)
 
-    def _judge_body(self, exchange: Exchange, length: int | None) -> Rejection | None:
-        if length is not None and length > self._limits.body_bytes:
+    def _judge_body(self, exchange: Exchange, route: Route, length: int | None) -> Rejection | None:
+        if length is not None and length > (route.body_bytes or self._limits.body_bytes):
             return Rejection(Reason.BODY_TOO_LARGE, detail=f"{length} bytes announced")
         headers = exchange.headers
         if EXPECT in headers:
@@ -202,11 +203,11 @@ class Guard:
                 await self._refuse(exchange, Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind))
                 return
         if length != NO_BODY:
-            request.body = self._body(exchange, length)
+            request.body = self._body(exchange, route, length)
         if route.upgrade and _asks_for_tunnel(exchange, has_body=length != NO_BODY):
             await self._forward_upgrade(exchange, judgement, request)
         else:
-            await self._send(exchange, request, route.upstream)
+            await self._send(exchange, request, route)
 
     async def _forward_upgrade(
         self, exchange: Exchange, judgement: Judgement, request: ForwardRequest
@@ -220,22 +221,24 @@ class Guard:
         )
         request.upgrade = Upgrade(WEBSOCKET.encode("ascii"), watched.attach)
         try:
-            await self._send(exchange, request, route.upstream)
+            await self._send(exchange, request, route)
         finally:
             self._watch.remove(watched)
             if watched.tunnel is not None:
                 exchange.reason = watched.reason
 
-    async def _send(self, exchange: Exchange, request: ForwardRequest, upstream: str) -> None:
+    async def _send(self, exchange: Exchange, request: ForwardRequest, route: Route) -> None:
         outcome = exchange.forwarded = Forwarded()
         try:
-            await self._forwards[upstream](request, exchange, outcome)
+            await self._forwards[route.name](request, exchange, outcome)
         except (UpstreamFailure, BodyFailure) as failure:
             if outcome.status:
                 exchange.reason = failure.reason
                 exchange.detail = str(failure)
             else:
-                await self._refuse(exchange, Rejection(failure.reason, detail=str(failure)))
+                is_full = isinstance(failure, UpstreamFailure) and failure.is_full
+                rejection = Rejection(failure.reason, detail=str(failure), is_full=is_full)
+                await self._refuse(exchange, rejection)
                 return
         finally:
             if outcome.status:
@@ -264,13 +267,12 @@ class Guard:
         protocol.forwarded_headers = forwarding_headers(exchange.peer, scheme, ())
         return protocol.forwarded_headers
 
-    def _body(self, exchange: Exchange, length: int | None) -> ExchangeBody:
+    def _body(self, exchange: Exchange, route: Route, length: int | None) -> ExchangeBody:
         if EXPECT in exchange.headers and exchange.speaks_http_1_1 and length != 0:
             # Only now: a body is not asked for before the request is allowed.
             exchange.write(_CONTINUE)
-        return ExchangeBody(
-            exchange, length, limit=self._limits.body_bytes, timeout=self._limits.body_seconds
-        )
+        limit = route.body_bytes or self._limits.body_bytes
+        return ExchangeBody(exchange, length, limit=limit, timeout=self._limits.body_seconds)
 
     def _is_trusted(self, peer: str) -> bool:
         if not self._trusted_proxies or peer == "unix":

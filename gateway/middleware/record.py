@@ -133,7 +133,7 @@ class Recorder:
             metrics.count_refusal(route, exchange.reason)
         forwarded = exchange.forwarded
         if forwarded is not None and forwarded.result and exchange.upstream is not None:
-            metrics.count_upstream(exchange.upstream, forwarded.result, forwarded.seconds_to_head)
+            metrics.count_upstream(exchange.upstream, forwarded)
 
     def _entry(self, exchange: Exchange, route: str) -> LogEntry:
         token = exchange.token

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.respond import close_behind_unread_body, connection_header
 from gateway.policy.accept import prefers_html
-from gateway.policy.rejection import REFUSALS, Reason, Refusal, Rejection
+from gateway.policy.rejection import Reason, Refusal, Rejection
 
 _REALM = "gateway"
 _PAGE = """<!doctype html>
@@ -31,7 +31,7 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
     exchange.reason = rejection.reason
     exchange.detail = rejection.detail
     close_behind_unread_body(exchange)
-    refusal = REFUSALS[rejection.reason]
+    refusal = rejection.refusal
     answer = build_refusal(
         rejection,
         exchange.request_id,
@@ -57,7 +57,7 @@ def build_refusal(
     connection: str | None,
 ) -> bytes:
     """Write a refusal, head and body (RFC 9457; the challenge by RFC 6750, section 3)."""
-    refusal = REFUSALS[rejection.reason]
+    refusal = rejection.refusal
     reason = refusal.shown_as or rejection.reason
     if wants_html:
         content_type = "text/html; charset=utf-8"
@@ -97,7 +97,7 @@ def build_refusal(
 
 def challenge(rejection: Rejection, metadata_url: str) -> str:
     """Write the Bearer challenge of a refusal."""
-    refusal = REFUSALS[rejection.reason]
+    refusal = rejection.refusal
     parameters = [f'realm="{_REALM}"']
     if refusal.error is not None:
         parameters.append(f'error="{refusal.error}"')

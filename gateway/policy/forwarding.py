@@ -19,14 +19,28 @@ class BodyFailure(Exception):  # noqa: N818 - what became of a body, not a fault
 class UpstreamFailure(Exception):  # noqa: N818 - what became of an exchange, not a fault here
     """An exchange with an upstream failed; `reason` is one of the `upstream_` reasons.
 
-    `was_untouched` says that not one byte of an answer had arrived when the connection closed.
+    `was_untouched` says that not one byte of an answer had arrived when the connection closed,
+    `is_full` that the upstream has as many requests as it may have.
     """
 
-    def __init__(self, reason: Reason, detail: str, *, was_untouched: bool = False) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str,
+        *,
+        was_untouched: bool = False,
+        is_full: bool = False,
+    ) -> None:
         self.reason = reason
         self.detail = detail
         self.was_untouched = was_untouched
+        self.is_full = is_full
         super().__init__(detail)
+
+    @property
+    def result(self) -> str:
+        """What an exchange that ends with it counts as: a `result` of Forwarded."""
+        return "full" if self.is_full else self.reason.removeprefix("upstream_")
 
     @property
     def was_closed_untouched(self) -> bool:
@@ -136,14 +150,18 @@ class Forwarded:
     """What became of a request. It is filled in on the way, so that a failure leaves its part.
 
     `status` is 0 until an answer's head has gone to the client. `result` is empty until the request
-    is sent, then one of `answered`, `unavailable`, `invalid`, `timeout` and `aborted` (the client
-    went away, or its body could not be had). Durations are in seconds.
+    is sent, then one of `answered`, `unavailable`, `invalid`, `timeout`, `full` (no server could
+    take it) and `aborted` (the client went away, or its body could not be had). `server` is the one
+    that was asked last, `failed_attempts` has server and result of each one before it. Durations
+    are in seconds.
     """
 
     status: int = 0
     bytes_sent: int = 0
     seconds_to_head: float = 0.0
     result: str = ""
+    server: str = "-"
+    failed_attempts: tuple[tuple[str, str], ...] = ()
 
 
 Forward = Callable[[ForwardRequest, Client, Forwarded], Awaitable[None]]

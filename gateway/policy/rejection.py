@@ -189,6 +189,13 @@ REFUSALS: dict[Reason, Refusal] = {
     ),
 }
 
+_UPSTREAM_FULL = Refusal(
+    503,
+    "The service behind the gateway is busy",
+    "It has as many requests as it can take. Nothing is wrong with the request; try again.",
+    retry_after=1,
+)
+
 # Counted in gateway_token_rejections_total; all the others in gateway_refusals_total.
 TOKEN_REASONS = frozenset(
     {
@@ -213,8 +220,8 @@ class Rejection:
 
     For `insufficient_scope`, `required` are all the scopes that the route names, `missing` those of
     them that the token lacks and needs, `any_of` those of which it needs one and has none. `allow`
-    are the methods of the path pattern, for `method_not_allowed`. `detail` is for the operator's
-    log alone.
+    are the methods of the path pattern, for `method_not_allowed`. `is_full` tells an upstream that
+    has enough to do from one that cannot be reached. `detail` is for the operator's log alone.
     """
 
     reason: Reason
@@ -223,3 +230,9 @@ class Rejection:
     any_of: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     detail: str = ""
+    is_full: bool = False
+
+    @property
+    def refusal(self) -> Refusal:
+        """The row of the table that says what it looks like."""
+        return _UPSTREAM_FULL if self.is_full else REFUSALS[self.reason]

@@ -39,19 +39,20 @@ class UpstreamConnection(asyncio.Protocol):
         "_is_busy",
         "_is_reading_paused",
         "_is_writing_paused",
-        "_loop",
         "_on_close",
         "_parser",
         "_received",
         "_waiter",
         "can_be_reused",
         "deadline",
+        "ends_at",
         "exchanges",
         "has_head",
         "headers",
         "is_chunked",
         "is_complete",
         "length",
+        "loop",
         "reason_phrase",
         "status",
         "tail",
@@ -67,7 +68,7 @@ class UpstreamConnection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         on_close: Callable[["UpstreamConnection"], None],
     ) -> None:
-        self._loop = loop
+        self.loop = loop
         self._on_close = on_close
         self.transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -82,6 +83,8 @@ class UpstreamConnection(asyncio.Protocol):
         # the upstream owes no answer.
         self.deadline = float("inf")
         self.upload_deadline: float | None = None
+        # When the exchange as a whole must be over.
+        self.ends_at = float("inf")
         self.timeout_detail = ""
         self._failure: Exception | None = None
         self._reset(body_allowed=True)
@@ -129,6 +132,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_busy = True
         self.write(data)
 
+    def expect_answer_by(self, deadline: float, ends_at: float) -> None:
+        """Set when the answer must have begun, and when it must be over; on the loop's clock."""
+        self.timeout_detail = "its answer did not begin in time"
+        self.deadline = deadline
+        self.ends_at = ends_at
+
     def write(self, data: bytes) -> None:
         """Send more of the request. Data for a connection that is gone is dropped."""
         if self.transport is not None:
@@ -139,7 +148,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._failure is not None:
             raise self._failure
         if self._is_writing_paused:
-            self._drain_waiter = self._loop.create_future()
+            self._drain_waiter = self.loop.create_future()
             try:
                 await self._drain_waiter
             finally:
@@ -148,7 +157,7 @@ class UpstreamConnection(asyncio.Protocol):
     async def wait_for_head(self) -> None:
         """Wait for the response's head. Raises UpstreamFailure, or what `break_off` was given."""
         while not self.has_head and self._failure is None:
-            self._waiter = self._loop.create_future()
+            self._waiter = self.loop.create_future()
             try:
                 await self._waiter
             finally:
@@ -189,7 +198,7 @@ class UpstreamConnection(asyncio.Protocol):
         If not, it is closed.
         """
         self._is_busy = False
-        self.deadline = float("inf")
+        self.deadline = self.ends_at = float("inf")
         self.upload_deadline = None
         if not (self.is_complete and self.can_be_reused) or self._failure is not None:
             self.close()
@@ -226,14 +235,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     def time_out(self, now: float) -> None:
         """End the exchange if its deadline has passed; `now` is on the loop's clock."""
-        if self.upload_deadline is not None:
+        if self.ends_at <= now:
+            self._fail(Reason.UPSTREAM_TIMEOUT, "the exchange took longer than it may in all")
+        elif self.upload_deadline is not None:
             if self.upload_deadline <= now:
                 self._fail(Reason.UPSTREAM_TIMEOUT, "it does not take the request's body")
         elif self.deadline <= now:
             self._fail(Reason.UPSTREAM_TIMEOUT, self.timeout_detail)
 
     async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
+        self._waiter = self.loop.create_future()
         try:
             await self._waiter
         finally:

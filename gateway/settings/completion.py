@@ -47,9 +47,16 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
         for name, server in settings.authorization_servers.items()
     }
     routes = tuple(_complete_route(route, settings) for route in settings.routes)
+    upstreams = {
+        name: upstream.model_copy(
+            update={"servers": tuple(_locate_server(server, folder) for server in upstream.servers)}
+        )
+        for name, upstream in settings.upstreams.items()
+    }
     update: dict[str, object] = {
         "state_dir": state_dir,
         "authorization_servers": servers,
+        "upstreams": upstreams,
         "routes": routes,
     }
     if "public_url" not in settings.model_fields_set:
@@ -64,6 +71,11 @@ def _complete_embedded(embedded: EmbeddedSettings, state_dir: Path) -> EmbeddedS
     if "issuer" not in embedded.model_fields_set:
         update["issuer"] = derive_origin(embedded.listen, only_loopback=True)
     return embedded.model_copy(update=update)
+
+
+def _locate_server(server: str, folder: Path) -> str:
+    scheme, _, path = server.partition("unix:")
+    return server if scheme else f"unix:{os.path.realpath(folder / path)}"
 
 
 def _complete_route(route: RouteSettings, settings: GatewaySettings) -> RouteSettings:

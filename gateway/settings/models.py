@@ -138,22 +138,77 @@ class IntrospectionCacheSettings(Settings):
     )
 
 
+_CONNECT = scalars.duration("1ms", "60s")
+_WAIT = scalars.duration("1ms", "1h")
+_TOTAL = scalars.duration("1ms", "24h")
+
+
 class UpstreamTimeoutSettings(Settings):
     """How long the gateway waits for an upstream."""
 
-    connect: Annotated[float, scalars.duration("1ms", "60s")] = Field(
-        default=2.0, description="How long connecting may take; after that, 504."
+    connect: Annotated[float, _CONNECT] = Field(
+        default=2.0,
+        description="How long connecting to a server may take; after that, 504. And how long a "
+        "request waits for a connection when all are taken; after that, 503.",
     )
-    response: Annotated[float, scalars.duration("1ms", "1h")] = Field(
+    response: Annotated[float, _WAIT] = Field(
         default=30.0,
         description="How long the head of the answer may take to arrive once the request is sent, "
         "and how long the upstream may take to accept each piece of the request's body; after "
         "that, 504.",
     )
-    idle: Annotated[float, scalars.duration("1ms", "1h")] = Field(
+    idle: Annotated[float, _WAIT] = Field(
         default=60.0,
         description="The longest gap between two pieces of the answer's body; after it, the answer "
         "is broken off.",
+    )
+    total: Annotated[float | None, _TOTAL] = Field(
+        default=None,
+        description="How long a request and its whole answer may take; after that 504, or the "
+        "answer is broken off. Without it, only the others count. Tunnels have no such bound.",
+    )
+
+
+class RouteTimeoutSettings(Settings):
+    """How long the gateway waits for the upstream on this route, where that differs."""
+
+    connect: Annotated[float | None, _CONNECT] = Field(
+        default=None, description="In place of the upstream's `timeouts.connect`."
+    )
+    response: Annotated[float | None, _WAIT] = Field(
+        default=None, description="In place of the upstream's `timeouts.response`."
+    )
+    idle: Annotated[float | None, _WAIT] = Field(
+        default=None, description="In place of the upstream's `timeouts.idle`."
+    )
+    total: Annotated[float | None, _TOTAL] = Field(
+        default=None, description="In place of the upstream's `timeouts.total`."
+    )
+
+
+class UpstreamLimitSettings(Settings):
+    """How much an upstream is asked for at one time."""
+
+    connections: Annotated[int, literals.WholeNumber(1, 100_000)] = Field(
+        default=1024, description="The most connections to each of its servers."
+    )
+    waiting: Annotated[int, literals.WholeNumber(0, 100_000)] = Field(
+        default=1024,
+        description="How many requests may wait for a connection when all are taken; more are 503.",
+    )
+
+
+class HealthCheckSettings(Settings):
+    """A question to each server, at intervals; after two failures it gets no requests."""
+
+    path: Annotated[str, scalars.CHECK_PATH] = Field(
+        description="What is asked for with GET; any answer below 400 is healthy."
+    )
+    interval: Annotated[float, scalars.duration("100ms", "1h")] = Field(
+        default=5.0, description="The time between two questions."
+    )
+    timeout: Annotated[float, scalars.duration("10ms", "60s")] = Field(
+        default=2.0, description="How long the answer may take."
     )
 
 
@@ -162,9 +217,19 @@ class UpstreamSettings(Settings):
 
     servers: Annotated[
         tuple[str, ...], Items(scalars.UPSTREAM_SERVER, if_empty="write [http://host:port]")
-    ] = Field(description="Where it runs: one origin, `http://host:port`.")
+    ] = Field(
+        description="Where it runs: `http://host:port`, or `unix:/path`. Several share the load; "
+        "one that fails is left out for a while. A name is looked up again every 10 seconds."
+    )
     timeouts: UpstreamTimeoutSettings = Field(
         default_factory=UpstreamTimeoutSettings, description="How long to wait for it."
+    )
+    limits: UpstreamLimitSettings = Field(
+        default_factory=UpstreamLimitSettings, description="How much it is asked for at one time."
+    )
+    health_check: Annotated[HealthCheckSettings | None, Section(HealthCheckSettings)] = Field(
+        default=None,
+        description="Asks its servers how they are. Without it, only requests tell.",
     )
 
 
@@ -206,6 +271,14 @@ class ClientTimeoutSettings(Settings):
     )
     idle: Annotated[float, scalars.duration("1ms", "24h")] = Field(
         default=75.0, description="How long a connection is kept open between two requests."
+    )
+
+
+class RouteLimitSettings(Settings):
+    """How large a request to this route may be."""
+
+    body: Annotated[int | None, scalars.size("1KiB", "1024GiB")] = Field(
+        default=None, description="The longest request body, in place of the `limits.body` of all."
     )
 
 
@@ -296,6 +369,12 @@ class RouteSettings(Settings):
         description="The path that the upstream gets, written with the names of `match.path` and a "
         "last `**` if that has one; its own path when left out. The slash at its end and the query "
         "are the request's.",
+    )
+    timeouts: RouteTimeoutSettings = Field(
+        default_factory=RouteTimeoutSettings, description="How long to wait for the upstream here."
+    )
+    limits: RouteLimitSettings = Field(
+        default_factory=RouteLimitSettings, description="How large a request may be here."
     )
 
 

@@ -38,6 +38,7 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         forward_token=route.forward_token,
         upgrade=route.upgrade,
         adaptation=compile_adaptation(route),
+        body_bytes=route.limits.body,
     )
 
 

@@ -121,18 +121,14 @@ def check_listeners(draft: Draft) -> None:
 
 
 def check_upstreams(draft: Draft) -> None:
-    """An upstream has one server, and that is none of the gateway's own ports."""
+    """No server of an upstream is one of the gateway's own ports."""
     for name in draft.names("upstreams"):
         path: KeyPath = ("upstreams", name, "servers")
         if not draft.is_sound(*path):
             continue
-        servers = draft.settings.upstreams[name].servers
-        if len(servers) > 1:
-            what = "an upstream has one server, balancing is not supported"
-            mend = "remove the others, or make them upstreams of their own"
-            draft.error((*path, 1), "several-servers", what, mend)
-        for index, server in enumerate(servers):
-            _check_upstream_server(draft, (*path, index), server)
+        for index, server in enumerate(draft.settings.upstreams[name].servers):
+            if not server.startswith("unix:"):
+                _check_upstream_server(draft, (*path, index), server)
 
 
 def _check_upstream_server(draft: Draft, path: KeyPath, server: str) -> None:

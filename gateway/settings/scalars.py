@@ -234,26 +234,45 @@ def _parse_foreign_url(text: str, *, allow_query: bool) -> str:
 
 
 def _parse_upstream_server(text: str) -> str:
-    if text.startswith(("unix:", "https:")):
-        scheme = text.partition(":")[0]
-        what = f"upstreams over {scheme} are not supported"
+    if text.startswith("https:"):
+        what = "upstreams over https are not supported"
         raise Problem("invalid-upstream", what, "write http://host:port")
-    return str(addresses.parse_origin(text, ("http",)))
+    if not text.startswith("unix:"):
+        return str(addresses.parse_origin(text, ("http",)))
+    path = text.removeprefix("unix:")
+    if path.startswith("//"):
+        mend = f"write unix:{path.removeprefix('//')}"
+        raise Problem("invalid-upstream", "two slashes stand before the path", mend)
+    _parse_path(path, "a socket, as in unix:/run/app.sock")
+    return text
 
 
 def _format_folder(path: Path) -> str:
     return str(path) if path.is_absolute() else f"./{path}"
 
 
-def _parse_folder(text: str) -> Path:
+def _parse_path(text: str, such_as: str) -> Path:
     if not text.strip():
-        raise Problem("invalid-path", "the path is empty", "write a folder, as in ./state")
+        raise Problem("invalid-path", "the path is empty", f"write {such_as}")
     if text.startswith("~") or "$" in text:
         what = "~ and $ are not expanded here"
         raise Problem("invalid-path", what, "write the whole path, or one relative to this file")
     if "\0" in text:
         raise Problem("invalid-path", "the path holds a NUL", "remove it")
     return Path(text)
+
+
+_parse_folder = partial(_parse_path, such_as="a folder, as in ./state")
+
+
+def _parse_check_path(text: str) -> str:
+    path = text.partition("?")[0]
+    if not text.isascii() or not text.isprintable() or " " in text or "#" in text:
+        what = f"{quoted(text)} is not a path that can be asked for"
+        raise Problem("invalid-path", what, "write it as /healthz, its odd characters escaped")
+    if not path.startswith("/"):
+        raise Problem("invalid-path", f"{quoted(text)} has no leading slash", f"write /{text}")
+    return text
 
 
 LISTEN: Final[Text[Address]] = Text(
@@ -287,6 +306,7 @@ UPSTREAM_SERVER: Final = Text(
     "an upstream's origin",
     "http://127.0.0.1:8000",
     _parse_upstream_server,
-    pattern=r"^http://[^/?#@]+$",
+    pattern=r"^(http://[^/?#@]+|unix:.+)$",
 )
+CHECK_PATH: Final = Text("a path", "/healthz", _parse_check_path, pattern="^/")
 FOLDER: Final[Text[Path]] = Text("a folder", "./state", _parse_folder, _format_folder)

@@ -4,12 +4,13 @@ Labels come from closed sets that the configuration bounds: no client can make a
 request without a route counts as `-`, an unknown method as `other`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from gateway.policy.decision import possible_token_reasons
+from gateway.policy.forwarding import Forwarded
 from gateway.policy.rejection import TOKEN_REASONS, Reason
 from gateway.policy.routes import Route
 from gateway.telemetry.series import Counter, Gauge, Histogram, Labels
@@ -42,11 +43,7 @@ _REASONS_OF_EVERY_ROUTE = (
 class Metrics:
     """The families, their registry, and how they start."""
 
-    def __init__(
-        self, routes: Iterable[Route] = (), servers: Mapping[str, str] | None = None
-    ) -> None:
-        # The server of each upstream, as `host:port`.
-        self.servers = servers or {}
+    def __init__(self, routes: Iterable[Route] = ()) -> None:
         self.requests = Counter(
             "gateway_requests_total", "Requests answered", ("route", "method", "status")
         )
@@ -85,7 +82,7 @@ class Metrics:
         )
         self.upstream_requests = Counter(
             "gateway_upstream_requests_total",
-            "Requests sent to an upstream, by how they ended",
+            "Attempts to have a request answered by an upstream, by how they ended",
             ("upstream", "server", "result"),
         )
         self.upstream_duration = Histogram(
@@ -129,11 +126,13 @@ class Metrics:
         family = self.token_rejections if reason in TOKEN_REASONS else self.refusals
         family.count(route, reason)
 
-    def count_upstream(self, upstream: str, result: str, seconds_to_head: float) -> None:
-        """Count a request that was sent to an upstream, and how long its answer took to begin."""
-        self.upstream_requests.count(upstream, self.servers.get(upstream, "-"), result)
-        if seconds_to_head:
-            self.upstream_duration.observe(upstream, seconds_to_head)
+    def count_upstream(self, upstream: str, forwarded: Forwarded) -> None:
+        """Count each attempt of a request at an upstream, and how long its answer took to begin."""
+        for server, result in forwarded.failed_attempts:
+            self.upstream_requests.count(upstream, server, result)
+        self.upstream_requests.count(upstream, forwarded.server, forwarded.result)
+        if forwarded.seconds_to_head:
+            self.upstream_duration.observe(upstream, forwarded.seconds_to_head)
 
     def add_gauge(
         self,

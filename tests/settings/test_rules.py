@@ -103,9 +103,10 @@ def test_an_upstream_may_be_the_embedded_server(check: Check) -> None:
     assert check(VALID.replace("127.0.0.1:8000", "127.0.0.1:8081")) == []
 
 
-def test_an_upstream_has_one_server(check: Check) -> None:
-    [found] = check(VALID.replace(":8000]", ":8000, http://127.0.0.1:8001]"))
-    assert found.startswith("6:45: upstreams.orders.servers[1]: an upstream has one server, ")
+def test_none_of_several_servers_is_the_gateway_itself(check: Check) -> None:
+    assert check(VALID.replace(":8000]", ":8000, http://127.0.0.1:8001]")) == []
+    [found] = check(VALID.replace(":8000]", ":8000, http://127.0.0.1:8080]"))
+    assert found.startswith("6:45: upstreams.orders.servers[1]: this is where the gateway itself ")
 
 
 def test_a_route_has_exactly_one_of_require_and_public(check: Check) -> None:

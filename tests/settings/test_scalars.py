@@ -1,10 +1,11 @@
 """Single values, each through the whole way of a file: what is refused, and in which words."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from gateway.settings import Examination
+from gateway.settings import Examination, load
 from tests.settings.conftest import VALID
 
 FOREIGN = """\
@@ -185,7 +186,9 @@ def test_a_host_is_one_exact_name(check: Callable[..., list[str]], host: str, fi
     ("server", "finding"),
     [
         ("https://10.0.0.1", "upstreams over https are not supported; write http://host:port"),
-        ('"unix:/run/app.sock"', "upstreams over unix are not supported; write http://host:port"),
+        ("'unix:'", "the path is empty; write a socket, as in unix:/run/app.sock"),
+        ("unix:///run/app.sock", "two slashes stand before the path; write unix:/run/app.sock"),
+        ("unix:~/app.sock", "~ and $ are not expanded here; "),
         ("http://10.0.0.1/base", "a path follows the host; write only http://10.0.0.1"),
         ("http://10.0.0.1/?q", "a path follows the host; write only http://10.0.0.1"),
         ("http://u:geheim@10.0.0.1", "a user or password stands before the host; "),
@@ -194,10 +197,33 @@ def test_a_host_is_one_exact_name(check: Callable[..., list[str]], host: str, fi
         ("8000", '"8000" is not a URL; '),
     ],
 )
-def test_an_upstream_is_the_origin_of_a_plain_http_server(
+def test_an_upstream_is_the_origin_of_a_server_or_a_socket(
     check: Callable[..., list[str]], server: str, finding: str
 ) -> None:
     [found] = check(VALID.replace("http://127.0.0.1:8000", server))
+    assert finding in found
+
+
+def test_the_path_of_a_socket_counts_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text(VALID.replace("http://127.0.0.1:8000", "unix:run/app.sock"))
+    assert load(file).upstreams["orders"].servers == (f"unix:{tmp_path}/run/app.sock",)
+
+
+@pytest.mark.parametrize(
+    ("check_path", "finding"),
+    [
+        ("healthz", '"healthz" has no leading slash; write /healthz'),
+        ('"/a b"', '"/a b" is not a path that can be asked for; '),
+        ('"/a#b"', '"/a#b" is not a path that can be asked for; '),
+        ("/é", " is not a path that can be asked for; "),
+    ],
+)
+def test_a_health_check_asks_for_a_path(
+    check: Callable[..., list[str]], check_path: str, finding: str
+) -> None:
+    here = "http://127.0.0.1:8000]"
+    [found] = check(VALID.replace(here, f"{here}, health_check: {{path: {check_path}}}"))
     assert finding in found
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from gateway.policy.forwarding import Forwarded
 from gateway.policy.rejection import TOKEN_REASONS, Reason
 from gateway.policy.routes import Requirement, Route
 from gateway.telemetry.metrics import Metrics
@@ -124,15 +125,22 @@ def test_a_refusal_is_counted_in_the_family_of_its_reason(reason):
     assert (reason, "r") not in series(metrics, families[1])
 
 
-def test_a_request_to_an_upstream_is_counted_with_its_server():
+def test_each_attempt_at_an_upstream_is_counted_with_its_server():
     """An answer that never began has no duration."""
-    metrics = Metrics(servers={"u": "127.0.0.1:80"})
-    metrics.count_upstream("u", "answered", 0.2)
-    metrics.count_upstream("u", "unavailable", 0.0)
+    metrics = Metrics()
+    first = (("10.0.0.1:80", "unavailable"),)
+    metrics.count_upstream(
+        "u",
+        Forwarded(
+            result="answered", server="10.0.0.2:80", failed_attempts=first, seconds_to_head=0.2
+        ),
+    )
+    metrics.count_upstream("u", Forwarded(result="full"))
     found = series(metrics, "gateway_upstream_requests_total")
     assert found == {
-        ("answered", "127.0.0.1:80", "u"): 1,
-        ("unavailable", "127.0.0.1:80", "u"): 1,
+        ("unavailable", "10.0.0.1:80", "u"): 1,
+        ("answered", "10.0.0.2:80", "u"): 1,
+        ("full", "-", "u"): 1,
     }
     assert series(metrics, "gateway_upstream_duration_seconds_count") == {("u",): 1}
 
