@@ -21,6 +21,7 @@ from gateway.admin.application import create_application
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.introspection.revocations import SOURCES, RevocationListener
+from gateway.middleware.answers import AnswerEditor
 from gateway.middleware.entrance import Entrance
 from gateway.middleware.front import FrontLimits, FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
@@ -221,6 +222,7 @@ async def open_gateway(
                 settings.limits.header_bytes, settings.limits.body, settings.timeouts.body
             ),
             watch=watch,
+            editor=AnswerEditor(),
         )
         recorder = Recorder(guard, metrics, access_log, resource.metadata_url(None))
         stack.callback(recorder.settle)

@@ -18,8 +18,8 @@ from gateway.cli.terminal import fail, print_json
 from gateway.introspection.revocations import publish
 from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
 from gateway.settings import GatewaySettings
+from gateway.settings.authorization_server_models import EmbeddedSettings
 from gateway.settings.findings import Problem
-from gateway.settings.models import EmbeddedSettings
 from gateway.settings.quantities import format_duration
 from gateway.settings.shapes import Text, fields_of
 

@@ -15,7 +15,7 @@ from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from gateway.introspection.cache import Answer
-from gateway.policy.forwarding import BodyFailure, Forwarded
+from gateway.policy.forwarding import BodyFailure, Forwarded, ForwardRequest
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
 from gateway.policy.routes import Route
@@ -62,6 +62,16 @@ class ClientConnection(Protocol):
         ...
 
 
+class AnswerEditor(Protocol):
+    """Whoever changes an upstream's answer as its route says."""
+
+    def edit(
+        self, exchange: "Exchange", request: ForwardRequest, fields: list[HeaderPair]
+    ) -> list[HeaderPair]:
+        """Give the fields of the answer's head as the client is to see them."""
+        ...
+
+
 class Exchange:
     """The request and its outcome; aiohttp's server is given this in place of a request of its own.
 
@@ -83,6 +93,7 @@ class Exchange:
     bytes_received = 0
     bytes_sent = 0
     forwarded: Forwarded | None = None
+    editor: AnswerEditor | None = None
     duration = 0.0
     ended_at = 0.0
 
@@ -144,6 +155,10 @@ class Exchange:
         except TimeoutError:
             self.abort()
             raise ConnectionResetError("the client does not take its answer") from None
+
+    def edit_answer(self, request: ForwardRequest, fields: list[HeaderPair]) -> list[HeaderPair]:
+        """Give the fields of an answer's head as the client is to see them."""
+        return fields if self.editor is None else self.editor.edit(self, request, fields)
 
     def abort(self) -> None:
         """Break the client's connection, with a reset.

@@ -22,7 +22,7 @@ from aiohttp.hdrs import (
 )
 
 from gateway.introspection.coalescing import CachedIntrospector
-from gateway.middleware.exchange import Exchange, ExchangeBody
+from gateway.middleware.exchange import AnswerEditor, Exchange, ExchangeBody
 from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.options import SERVER_WIDE, answer_options
@@ -83,6 +83,7 @@ class Guard:
         trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
         limits: GuardLimits,
         watch: TunnelWatch,
+        editor: AnswerEditor,
     ) -> None:
         self._table = table
         self._introspectors = introspectors
@@ -91,6 +92,7 @@ class Guard:
         self._trusted_proxies = trusted_proxies
         self._limits = limits
         self._watch = watch
+        self._editor = editor
         self._header_filter = RequestHeaderFilter()
 
     async def __call__(self, exchange: Exchange) -> None:
@@ -190,6 +192,7 @@ class Guard:
         route = judgement.route
         assert route is not None  # noqa: S101 - for the type checker: a judged request has one
         exchange.upstream = route.upstream
+        exchange.editor = self._editor
         request = ForwardRequest(
             exchange.method,
             encode_target(exchange.path + query),

@@ -1,8 +1,9 @@
-"""What a route changes of its requests, so that the service behind it can stay as it is."""
+"""What a route changes of requests and answers, so that the service can stay as it is."""
 
 from dataclasses import dataclass
 
 from gateway.policy.forwarding import ForwardRequest
+from gateway.policy.header_edits import HeaderEdits
 from gateway.policy.rewriting import PathRewrite
 
 
@@ -11,12 +12,19 @@ class Adaptation:
     """The changes of one route.
 
     `host` is the Host that the upstream gets if `replaces_host`, None its own authority; `path` its
-    path, None the client's.
+    path, None the client's. The edits are None where there are none.
     """
 
     replaces_host: bool = False
     host: bytes | None = None
     path: PathRewrite | None = None
+    request_headers: HeaderEdits | None = None
+    response_headers: HeaderEdits | None = None
+
+    @property
+    def edits_every_answer(self) -> bool:
+        """Whether an answer is edited even when it points nowhere."""
+        return self.response_headers is not None
 
 
 def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, query: str) -> None:
@@ -25,6 +33,9 @@ def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, qu
         request.target = encode_target(adaptation.path.forward(path) + query)
     if adaptation.replaces_host:
         request.host = adaptation.host
+    if adaptation.request_headers is not None:
+        request.headers = adaptation.request_headers.edit(request.headers)
+    request.edits_every_answer = adaptation.edits_every_answer
 
 
 def encode_target(target: str) -> bytes:

@@ -88,6 +88,10 @@ class Client(Protocol):
         """Wait until more may be sent."""
         ...
 
+    def edit_answer(self, request: "ForwardRequest", fields: list[HeaderPair]) -> list[HeaderPair]:
+        """Give the fields of an answer's head as the client is to see them."""
+        ...
+
     def abort(self) -> None:
         """Break the connection, so that what was sent is not taken for a whole answer."""
         ...
@@ -135,6 +139,7 @@ class ForwardRequest:
     """A request that is allowed: its fields are final but for framing.
 
     `headers` do not hold Host; `host` None (HTTP/1.0) becomes the upstream's own authority.
+    `edits_every_answer` says that the client is to be asked about the fields of its answer.
     """
 
     method: str
@@ -143,6 +148,7 @@ class ForwardRequest:
     headers: list[HeaderPair]
     body: RequestBody | None = None
     upgrade: Upgrade | None = None
+    edits_every_answer: bool = False
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ HeaderPair = tuple[bytes, bytes]
 
 IDENTITY_PREFIX = b"x-auth-"
 
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     {
         b"connection",
         b"keep-alive",
@@ -68,7 +68,7 @@ _UNTRUSTED = frozenset(
         b"proxy",
     }
 )
-_STRIPPED_FROM_REQUESTS = _HOP_BY_HOP | _REPLACED | _UNTRUSTED
+_STRIPPED_FROM_REQUESTS = HOP_BY_HOP | _REPLACED | _UNTRUSTED
 _STRIPPED_PREFIXES = (IDENTITY_PREFIX, b"x-forwarded-")
 
 # Connection may name further hop-by-hop fields, but never one of these: a client must not be able
@@ -262,7 +262,7 @@ def _response_verdict(name: bytes) -> int:
         return _NAMES_OTHERS
     if lower == b"set-cookie":
         return _HAS_COOKIES
-    return _STOPS if lower in _HOP_BY_HOP else _CROSSES
+    return _STOPS if lower in HOP_BY_HOP else _CROSSES
 
 
 def identity_headers(token: Token) -> list[HeaderPair]:

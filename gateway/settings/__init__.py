@@ -15,13 +15,15 @@ All findings come at once, each with its line; `findings` says what one is.
 """
 
 from gateway.settings.addresses import Address
+from gateway.settings.authorization_server_models import (
+    AuthorizationServerSettings,
+    EmbeddedSettings,
+    IntrospectionSettings,
+)
 from gateway.settings.findings import Finding, SettingsError, SettingsUnreadable, Severity
 from gateway.settings.loading import Examination, examine, load
 from gateway.settings.models import (
-    AuthorizationServerSettings,
-    EmbeddedSettings,
     GatewaySettings,
-    IntrospectionSettings,
     RequireSettings,
     RouteSettings,
     UpstreamSettings,

@@ -1,21 +1,37 @@
-"""What routes change of their requests: held against rules, and compiled."""
+"""What routes change of requests and answers: held against rules, and compiled."""
+
+import re
+from collections.abc import Iterable
+from typing import Final
 
 from gateway.policy.adaptation import Adaptation
+from gateway.policy.header_edits import compile_edits
+from gateway.policy.headers import fold_name
 from gateway.policy.pattern import PatternError
 from gateway.policy.rewriting import compile_rewrite
 from gateway.settings.draft import Draft
+from gateway.settings.findings import KeyPath
 from gateway.settings.models import RouteSettings
 
 
 def compile_adaptation(route: RouteSettings) -> Adaptation | None:
     """Compile what a route changes; None when that is nothing."""
     host = route.forward_host
+    of_requests, of_answers = route.request_headers, route.response_headers
     adaptation = Adaptation(
         replaces_host=host != "keep",
         host=None if host in ("keep", "upstream") else host.encode("ascii"),
         path=None
         if route.forward_path is None
         else compile_rewrite(route.match.path, route.forward_path),
+        request_headers=compile_edits(
+            set_={name: value.get_secret_value() for name, value in of_requests.set.items()},
+            add={name: value.get_secret_value() for name, value in of_requests.add.items()},
+            remove=of_requests.remove,
+        ),
+        response_headers=compile_edits(
+            set_=of_answers.set, add=of_answers.add, remove=of_answers.remove
+        ),
     )
     return None if adaptation == Adaptation() else adaptation
 
@@ -33,3 +49,62 @@ def check_forward_path(draft: Draft) -> None:
         except PatternError as error:
             what, _, mend = str(error).partition("; ")
             draft.error(path, "invalid-forward-path", what, mend)
+
+
+def check_header_edits(draft: Draft) -> None:
+    """A header is set, or added to, or removed, however it is spelt."""
+    for index, route in draft.routes():
+        for key in ("request_headers", "response_headers"):
+            path: KeyPath = ("routes", index, key)
+            if draft.has(*path) and draft.is_sound(*path):
+                edits = getattr(route, key)
+                _check_each_once(draft, path, edits.set, edits.add, edits.remove)
+        _check_authorization(draft, index, route)
+
+
+def _check_each_once(
+    draft: Draft, path: KeyPath, set_: Iterable[str], add: Iterable[str], remove: Iterable[str]
+) -> None:
+    places: list[tuple[str, KeyPath]] = [
+        *((name, (*path, "set", name)) for name in set_),
+        *((name, (*path, "add", name)) for name in add),
+        *((name, (*path, "remove", position)) for position, name in enumerate(remove)),
+    ]
+    first: dict[bytes, KeyPath] = {}
+    for name, place in places:
+        earlier = first.setdefault(fold_name(name.encode("ascii")), place)
+        if earlier != place:
+            line = draft.line(*earlier)
+            what = f"{name} stands under {earlier[len(path)]} on line {line} already"
+            draft.error(place, "header-edited-twice", what, "name each header once, set replaces")
+
+
+def _check_authorization(draft: Draft, index: int, route: RouteSettings) -> None:
+    """The upstream gets the client's token or credentials of its own, not one for the other."""
+    path: KeyPath = ("routes", index, "request_headers")
+    if not (draft.is_sound(*path) and draft.is_sound("routes", index, "forward_token")):
+        return
+    for key in ("set", "add"):
+        for name in getattr(route.request_headers, key):
+            if route.forward_token and fold_name(name.encode("ascii")) == b"authorization":
+                what = "forward_token sends the client's token in this header"
+                mend = "remove forward_token, or this"
+                draft.error((*path, key, name), "authorization-twice", what, mend)
+
+
+_SECRET_NAME: Final = re.compile(
+    rb"authorization|cookie|(.*-)?(api|access|secret|subscription)?-?"
+    rb"(key|token|secret|password|passwd|credentials?)(-.*)?"
+)
+
+
+def header_secrets(draft: Draft) -> list[KeyPath]:
+    """Give the headers of requests whose name says that they are secret."""
+    return [
+        ("routes", index, "request_headers", key, name)
+        for index, route in draft.routes()
+        if draft.is_sound("routes", index, "request_headers")
+        for key in ("set", "add")
+        for name in getattr(route.request_headers, key)
+        if _SECRET_NAME.fullmatch(fold_name(name.encode("ascii")))
+    ]

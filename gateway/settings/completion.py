@@ -6,12 +6,9 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from gateway.settings.addresses import Address, Origin, is_every_interface, is_loopback
+from gateway.settings.authorization_server_models import EmbeddedSettings
 from gateway.settings.database import SQLITE_SCHEME
-from gateway.settings.models import (
-    EmbeddedSettings,
-    GatewaySettings,
-    RouteSettings,
-)
+from gateway.settings.models import GatewaySettings, RouteSettings
 
 
 def derive_origin(listen: Address, *, only_loopback: bool) -> str | None:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gateway.policy.routes import Requirement, Route
+from gateway.settings.authorization_server_models import EmbeddedSettings
 from gateway.settings.document import Entry, Mapping, Mark, Node, Scalar, Sequence
 from gateway.settings.findings import KeyPath, Problem, Severity
-from gateway.settings.models import EmbeddedSettings, GatewaySettings, RouteSettings
+from gateway.settings.models import GatewaySettings, RouteSettings
 from gateway.settings.reading import Reading
 
 

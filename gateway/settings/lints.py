@@ -6,6 +6,7 @@ from typing import Final
 
 from gateway.policy.pattern import parse_pattern
 from gateway.policy.table import public_routes_of_a_host, weaker_public_routes
+from gateway.settings.adaptation import header_secrets
 from gateway.settings.addresses import is_loopback, parse_origin
 from gateway.settings.database import has_password
 from gateway.settings.document import Scalar
@@ -148,6 +149,7 @@ def warn_of_plain_secrets(draft: Draft) -> None:
         if draft.is_sound("authorization_servers", name, "embedded", "database")
         and has_password(embedded.database.get_secret_value())
     ]
+    secrets += header_secrets(draft)
     plain = [
         path for path in secrets if draft.is_sound(*path) and isinstance(draft.node(*path), Scalar)
     ]

@@ -3,13 +3,9 @@
 from gateway.policy.routes import Requirement, Route
 from gateway.policy.table import RouteTable
 from gateway.settings.adaptation import compile_adaptation
+from gateway.settings.authorization_server_models import AuthorizationServerSettings
 from gateway.settings.draft import expand_methods
-from gateway.settings.models import (
-    AuthorizationServerSettings,
-    GatewaySettings,
-    RequireSettings,
-    RouteSettings,
-)
+from gateway.settings.models import GatewaySettings, RequireSettings, RouteSettings
 
 
 def compile_routes(settings: GatewaySettings) -> RouteTable:

@@ -2,11 +2,8 @@
 
 from pydantic import BaseModel
 
-from gateway.settings.models import (
-    AuthorizationServerSettings,
-    GatewaySettings,
-    RouteSettings,
-)
+from gateway.settings.authorization_server_models import AuthorizationServerSettings
+from gateway.settings.models import GatewaySettings, RouteSettings
 from gateway.settings.shapes import Define, Schema, Section, fields_of
 
 # What JSON Schema can say of the rules that join several keys of a section.

@@ -411,3 +411,13 @@ def test_it_knows_the_host_that_an_upstream_has_for_itself(
     file.write_text(file.read_text() + ADAPTED.replace("app.internal", "upstream"))
     main(["explain", "GET", "/shop/a", "-c", str(file)])
     assert "GET /legacy/a on 127.0.0.1:8000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_it_shows_no_secret_that_a_route_gives_its_upstream(
+    file: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    edits = "    request_headers: {set: {Authorization: {env: EXPLAIN_SECRET}}}\n"
+    file.write_text(file.read_text() + ADAPTED + edits)
+    assert main(["explain", "GET", "/shop/a", "-c", str(file), *options]) == 0
+    assert "a secret" not in "".join(capsys.readouterr())

@@ -69,3 +69,104 @@ def test_a_host_that_cannot_be_forwarded_is_found(check: Check, host: str, findi
 )
 def test_a_host_that_can_be_forwarded_is_not(check: Check, host: str) -> None:
     assert check(VALID + f"    forward_host: {host}\n") == []
+
+
+def edits(section: str) -> str:
+    return VALID + f"    {section}\n"
+
+
+@pytest.mark.parametrize("key", ["request_headers", "response_headers"])
+@pytest.mark.parametrize(
+    ("name", "finding"),
+    [
+        *((name, "how messages are framed and passed on") for name in ("Content-Length", "te")),
+        *((name, "how messages are framed and passed on") for name in ("Connection", "Upgrade")),
+        *((name, "how messages are framed") for name in ("Transfer_Encoding", "Keep-Alive")),
+        ("host", "host is not for a route to change; write forward_host"),
+        ("X-Request-Id", "the gateway writes its own"),
+        ("Via", "the gateway writes its own"),
+        ("X-Auth-Subject", "X-Auth- says who a token is, and only the gateway says so"),
+        ("x_auth.roles", "X-Auth- says who a token is, and only the gateway says so"),
+        ("X-Forwarded-For", "the gateway says where a request came from"),
+        ("x_forwarded_prefix", "the gateway says where a request came from"),
+        ("Forwarded", "the gateway says where a request came from"),
+        ("A B", '"A B" is not the name of a header; write it without colon and spaces'),
+        ("é", '"é" is not the name of a header; '),
+        ("A:", '"A:" is not the name of a header; '),
+    ],
+)
+@pytest.mark.parametrize("edit", ["set: {{{}: x}}", "add: {{{}: x}}", "remove: [{}]"])
+def test_a_header_that_no_route_may_change_is_found(
+    check: Check, key: str, name: str, finding: str, edit: str
+) -> None:
+    written = edit.format(f'"{name}"')
+    [found] = check(edits(f"{key}: {{{written}}}"))
+    assert found.startswith("11:")
+    assert finding in found
+
+
+@pytest.mark.parametrize("key", ["request_headers", "response_headers"])
+@pytest.mark.parametrize(
+    ("value", "finding"),
+    [
+        (r'"a\r\nB: c"', "the value has a control character in it, or a blank at one of its ends"),
+        (r'"a\0"', "the value has a control character in it"),
+        ('" a"', "or a blank at one of its ends; write it on one line, without them"),
+        ('""', "the value is empty; name the header under remove"),
+        ("on", "the boolean true to YAML 1.1, not "),
+        ("~", "the key has no value; "),
+        ("[a]", "a list stands where a header's value belongs; "),
+    ],
+)
+def test_a_value_that_no_header_can_carry_is_found(
+    check: Check, key: str, value: str, finding: str
+) -> None:
+    [found] = check(edits(f"{key}: {{set: {{X-A: {value}}}}}"))
+    assert f"routes[0].{key}.set.X-A: " in found
+    assert finding in found
+
+
+@pytest.mark.parametrize(
+    ("section", "finding"),
+    [
+        ("{set: {X-A: x}, remove: [x_a]}", "x_a stands under set on line 11 already; name each"),
+        ("{set: {X-A: x, x-a: y}}", "x-a stands under set on line 11 already; "),
+        ("{set: {X-A: x}, add: {X-a: y}}", "X-a stands under set on line 11 already; "),
+        ("{add: {X-A: x}, remove: [X.A]}", "X.A stands under add on line 11 already; "),
+    ],
+)
+@pytest.mark.parametrize("key", ["request_headers", "response_headers"])
+def test_a_header_that_is_changed_twice_is_found(
+    check: Check, key: str, section: str, finding: str
+) -> None:
+    [found] = check(edits(f"{key}: {section}"))
+    assert finding in found
+
+
+def test_a_token_and_credentials_in_one_header_are_found(check: Check) -> None:
+    section = "request_headers: {set: {authorization: {env: A}}}\n    forward_token: true"
+    [found] = check(edits(section), {"A": "Basic eA=="})
+    assert "set.authorization: forward_token sends the client's token in this header; " in found
+
+
+def test_a_secret_in_the_file_is_a_warning_and_from_elsewhere_is_none(check: Check) -> None:
+    for name in ("Authorization", "X-Api-Key", "ApiKey", "X-Access-Token", "Cookie"):
+        [found] = check(edits(f"request_headers: {{set: {{{name}: s3cret}}}}"))
+        assert "the secret stands in the file itself; write {env: NAME} or {file: PATH}" in found
+        assert "s3cret" not in found
+        assert check(edits(f"request_headers: {{set: {{{name}: {{env: A}}}}}}"), {"A": "x"}) == []
+    assert check(edits("request_headers: {add: {X-Tenant: acme, X-Monkey: x}}")) == []
+
+
+@pytest.mark.parametrize(
+    "value", [r'"0753951\x07"', '" 0753951"', "[0753951]", "{'0753951': 0753951}", "0753951"]
+)
+def test_no_finding_quotes_the_value_of_a_header_of_requests(check: Check, value: str) -> None:
+    found = check(edits(f"request_headers: {{set: {{Authorization: {value}}}}}"))
+    assert found
+    assert not any("0753951" in line for line in found)
+
+
+def test_a_secret_of_elsewhere_is_held_to_the_same_rules(check: Check) -> None:
+    [found] = check(edits("request_headers: {set: {X-A: {env: A}}}"), {"A": " x "})
+    assert "or a blank at one of its ends" in found

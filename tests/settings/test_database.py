@@ -7,8 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from gateway.settings import Examination
+from gateway.settings.authorization_server_models import EmbeddedSettings
 from gateway.settings.database import DatabaseUrl
-from gateway.settings.models import EmbeddedSettings
 from gateway.settings.reference import render_reference
 from gateway.settings.schema import json_schema
 from tests.settings.conftest import VALID

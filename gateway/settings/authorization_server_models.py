@@ -1,0 +1,107 @@
+"""Who vouches for tokens: the sections of the configuration about authorization servers."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from gateway.settings import people, scalars
+from gateway.settings.addresses import Address
+from gateway.settings.database import DatabaseUrl
+from gateway.settings.secret import Secret
+from gateway.settings.section import Settings
+from gateway.settings.shapes import Derived, Section, Table
+
+
+class BrandSettings(Settings):
+    """What the pages for people look like."""
+
+    name: Annotated[str, people.BRAND_NAME] = Field(
+        default="Gateway", description="The name at the head of every page."
+    )
+    color: Annotated[str, people.COLOR] = Field(
+        default="#2457c5",
+        description="The colour of buttons and links, `#rrggbb` or `#rgb`, in quotes; where it "
+        "would be hard to read, a darker or lighter one is shown.",
+    )
+
+
+class EmbeddedSettings(Settings):
+    """The authorization server that comes with the gateway, on a listener of its own."""
+
+    listen: Annotated[Address, scalars.LISTEN] = Field(
+        default=Address("127.0.0.1", 8081),
+        description="Where it listens: an address of its own, never shared with what it guards.",
+    )
+    issuer: Annotated[
+        str, scalars.EMBEDDED_ISSUER, Derived("`http://` and `listen`, where that is loopback")
+    ] = Field(
+        description="The origin by which clients know it; https, or http on loopback. No path.",
+    )
+    database: Annotated[SecretStr, DatabaseUrl()] = Field(
+        default=SecretStr("sqlite:///gateway.db"),
+        description="Where people, clients and tokens are stored: a SQLite file, relative to "
+        "`state_dir`; or, for several gateways, `postgresql://user:password@host:port/name`, which "
+        "`{env: NAME}` and `{file: PATH}` keep out of this file.",
+    )
+    access_token_lifetime: Annotated[float, scalars.duration("1s", "24h", whole_seconds=True)] = (
+        Field(
+            default=600.0,
+            description="How long an access token is good for, in whole seconds, unless its client "
+            "has a lifetime of its own.",
+        )
+    )
+    refresh_token_lifetime: Annotated[
+        float, scalars.duration("1m", "8784h", whole_seconds=True)
+    ] = Field(
+        default=720 * 3600.0,
+        description="How long a refresh token waits for its use, which gives the next one; unless "
+        "its client has a lifetime of its own.",
+    )
+    session_lifetime: Annotated[float, scalars.duration("1m", "720h", whole_seconds=True)] = Field(
+        default=12 * 3600.0,
+        description="How long a person stays signed in to a browser.",
+    )
+    scopes: Annotated[
+        Mapping[str, Mapping[str, str]], Table(scalars.SCOPE, people.Descriptions())
+    ] = Field(
+        default_factory=dict,
+        description="The scopes that clients may be given, each with words for people: one text, "
+        "or `{en: …, ko: …}`.",
+    )
+    brand: BrandSettings = Field(
+        default_factory=BrandSettings, description="Whose the pages are that people see."
+    )
+
+
+class IntrospectionSettings(Settings):
+    """A foreign authorization server that is asked about every token (RFC 7662)."""
+
+    issuer: Annotated[str, scalars.FOREIGN_ISSUER] = Field(
+        description="Its issuer identifier, exactly as its tokens and metadata have it.",
+    )
+    url: Annotated[str, scalars.INTROSPECTION_URL] = Field(
+        description="Its introspection endpoint; https, or http on loopback.",
+    )
+    client_id: Annotated[str, scalars.CLIENT_ID] = Field(
+        description="The client that the gateway authenticates as when it asks.",
+    )
+    client_secret: Annotated[SecretStr, Secret()] = Field(
+        description="That client's secret: `{env: NAME}`, `{file: PATH}` or the text itself.",
+    )
+    timeout: Annotated[float, scalars.duration("10ms", "60s")] = Field(
+        default=2.0,
+        description="How long one answer may take; after that, requests are refused with 503.",
+    )
+
+
+class AuthorizationServerSettings(Settings):
+    """Who vouches for tokens: exactly one of `embedded` and `introspection`."""
+
+    embedded: Annotated[EmbeddedSettings | None, Section(EmbeddedSettings)] = Field(
+        default=None,
+        description="The authorization server that comes with the gateway. At most one has it.",
+    )
+    introspection: Annotated[IntrospectionSettings | None, Section(IntrospectionSettings)] = Field(
+        default=None, description="A foreign authorization server, asked by RFC 7662."
+    )
