@@ -18,7 +18,7 @@ from gateway.app import StartFailure, open_introspectors
 from gateway.cli.configuration import ConfigOption, load_settings
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
-from gateway.middleware.judge import Judgement, find_route, judge_token
+from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.policy.adaptation import adapt_request, encode_target
 from gateway.policy.bearer import read_bearer
@@ -128,29 +128,18 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
     table = compile_routes(settings)
     explanation = Explanation(question.method, question.target)
     authority = question.host or settings.public_url.partition("://")[2]
-    explanation.host = normalize_host(authority)
-    if question.method not in PARSED_METHODS:
-        detail = "the method is not known"
-        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=detail)
-        return explanation
-    if explanation.host is None:
-        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail="the host is malformed")
-        return explanation
-    try:
-        explanation.path, _ = split_target(question.target, explanation.host)
-        explanation.path = canonicalize_path(explanation.path)
-    except MalformedTarget as error:
-        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=str(error))
-        return explanation
-    except AmbiguousPath as error:
-        explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
+    ambiguities = _read_target(explanation, question, authority)
+    if explanation.rejection is not None:
         return explanation
     if ProtectedResource(table, settings.public_url).is_asked_for(explanation.path):
         explanation.is_own_page = True
         if question.method not in ("GET", "HEAD"):
             explanation.rejection = Rejection(Reason.METHOD_NOT_ALLOWED, allow=("GET", "HEAD"))
+        elif ambiguities:
+            detail = ", ".join(sorted(ambiguities))
+            explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=detail)
         return explanation
-    route = find_route(table, explanation.host, explanation.path, question.method)
+    route = find_route(table, explanation.host, explanation.path, question.method, ambiguities)
     if isinstance(route, Rejection):
         explanation.rejection = route
         return explanation
@@ -165,6 +154,29 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
     if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
         explanation.token = judgement.answer.verdict
     return explanation
+
+
+def _read_target(explanation: Explanation, question: Question, authority: str) -> frozenset[str]:
+    """Note host and path, or why they are refused; give the kinds in which it is ambiguous."""
+    explanation.host = normalize_host(authority)
+    if question.method not in PARSED_METHODS:
+        detail = "the method is not known"
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=detail)
+        return NOT_AMBIGUOUS
+    if explanation.host is None:
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail="the host is malformed")
+        return NOT_AMBIGUOUS
+    try:
+        explanation.path, _ = split_target(question.target, explanation.host)
+        explanation.path = canonicalize_path(explanation.path)
+    except MalformedTarget as error:
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=str(error))
+    except AmbiguousPath as error:
+        if error.liftable:
+            explanation.path = error.canonical
+            return error.liftable
+        explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
+    return NOT_AMBIGUOUS
 
 
 def _note_what_is_forwarded(explanation: Explanation, route: Route, authority: str) -> None:

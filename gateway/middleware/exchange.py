@@ -75,7 +75,8 @@ class AnswerEditor(Protocol):
 class Exchange:
     """The request and its outcome; aiohttp's server is given this in place of a request of its own.
 
-    `authority` is the Host header as it came. `started` is on time.perf_counter's clock, `duration`
+    `authority` is the Host header as it came; `ambiguities` are the kinds in which the path is
+    ambiguous, which its route must allow. `started` is on time.perf_counter's clock, `duration`
     in seconds, `ended_at` in Unix seconds.
     """
 
@@ -84,6 +85,7 @@ class Exchange:
     host: str | None = None
     authority: bytes | None = None
     path = ""
+    ambiguities: frozenset[str] = frozenset()
     route: Route | None = None
     answer: Answer | None = None
     upstream: str | None = None

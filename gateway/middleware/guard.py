@@ -111,8 +111,12 @@ class Guard:
         if self._resource.is_asked_for(exchange.path):
             await self._resource.answer(exchange)
             return
-        route = find_route(self._table, exchange.host, exchange.path, exchange.method)
+        route = find_route(
+            self._table, exchange.host, exchange.path, exchange.method, exchange.ambiguities
+        )
         if isinstance(route, Rejection):
+            if route.reason is Reason.AMBIGUOUS_PATH:
+                exchange.keep_alive = False
             await self._refuse(exchange, route)
             return
         exchange.route = route
@@ -138,13 +142,15 @@ class Guard:
             if exchange.host is None:
                 raise Malformed(Reason.MALFORMED_REQUEST, "the Host header is malformed")
         try:
-            path, query = split_target(message.path, exchange.host)
-            exchange.path = path
-            exchange.path = canonicalize_path(path)
+            exchange.path, query = split_target(message.path, exchange.host)
         except MalformedTarget as error:
             return _read_other_target(exchange, error)
+        try:
+            exchange.path = canonicalize_path(exchange.path)
         except AmbiguousPath as error:
-            raise Malformed(Reason.AMBIGUOUS_PATH, error.kind) from None
+            if not error.liftable:
+                raise Malformed(Reason.AMBIGUOUS_PATH, error.kind) from None
+            exchange.path, exchange.ambiguities = error.canonical, error.liftable
         return query
 
     def _read_framing(self, exchange: Exchange) -> int | None:

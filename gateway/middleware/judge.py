@@ -7,6 +7,7 @@ yes is a Rejection.
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.introspection.cache import Answer
 from gateway.introspection.coalescing import CachedIntrospector
@@ -34,9 +35,32 @@ class Judgement:
     keeps_authorization: bool = False
 
 
-def find_route(table: RouteTable, host: str | None, path: str, method: str) -> Route | Rejection:
-    """Find the route of a canonical path, or say why there is none."""
-    match = table.match(host, path, method)
+NOT_AMBIGUOUS: Final[frozenset[str]] = frozenset()
+
+
+def find_route(
+    table: RouteTable,
+    host: str | None,
+    path: str,
+    method: str,
+    ambiguities: frozenset[str] = NOT_AMBIGUOUS,
+) -> Route | Rejection:
+    """Find the route of a canonical path, or say why there is none.
+
+    `ambiguities` are the kinds that the path has and its route must allow. Where no route does, the
+    path is refused for them, not for what it lacks: nobody knows which path it is.
+    """
+    if ambiguities:
+        match = table.match(host, path, method, is_ambiguous=True)
+        chosen = (
+            [match]
+            if isinstance(match, Route)
+            else table.routes_of_path(host, path, is_ambiguous=True)
+        )
+        if not any(ambiguities <= route.allow_in_path for route in chosen):
+            return Rejection(Reason.AMBIGUOUS_PATH, detail=", ".join(sorted(ambiguities)))
+    else:
+        match = table.match(host, path, method)
     if isinstance(match, Route) and method not in NEVER_FORWARDED:
         return match
     if match is None:

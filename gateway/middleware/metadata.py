@@ -41,6 +41,12 @@ class ProtectedResource:
                 exchange, Rejection(Reason.METHOD_NOT_ALLOWED, allow=("GET", "HEAD"))
             )
             return
+        if exchange.ambiguities:
+            # Nor is it forwarded: what stands here is the gateway's to say.
+            exchange.keep_alive = False
+            detail = ", ".join(sorted(exchange.ambiguities))
+            await self._refuse(exchange, Rejection(Reason.AMBIGUOUS_PATH, detail=detail))
+            return
         suffix = exchange.path[len(_PATH) :]
         routes = self._guarded_routes(exchange.host, suffix)
         if not routes:

@@ -2,19 +2,38 @@
 
 Rule: the string that `canonicalize_path` gives is the one that routes are matched by and the one
 that the upstream receives, so no backend can be shown another path than the guard has judged. A
-path that backends are known to read in different ways is refused, never repaired.
+path that backends are known to read in different ways is refused, never repaired. Some kinds of it
+a route may allow (`allow_in_path`), never one in which somebody could read a dot segment.
 """
 
 import re
 import unicodedata
+from typing import Final
 from urllib.parse import unquote, unquote_to_bytes
+
+LIFTABLE_KINDS: Final = (
+    "encoded_slash",
+    "semicolon",
+    "empty_segment",
+    "encoded_reserved",
+    "non_utf8",
+)
+"""The kinds of ambiguity that a route can allow."""
 
 
 class AmbiguousPath(ValueError):  # noqa: N818 - the contract's word for it
-    """The path can be read in more than one way; `kind` names how."""
+    """The path can be read in more than one way; `kind` names how.
 
-    def __init__(self, kind: str) -> None:
+    When a route may take it all the same, `liftable` are the kinds that the route must allow, all
+    of them, and `canonical` is the path's one spelling. Else both are empty.
+    """
+
+    def __init__(
+        self, kind: str, canonical: str = "", liftable: frozenset[str] = frozenset()
+    ) -> None:
         self.kind = kind
+        self.canonical = canonical
+        self.liftable = liftable
         super().__init__(kind)
 
 
@@ -24,8 +43,17 @@ _PLAIN = re.compile(r"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})?")
 _DOUBLE_ESCAPE = re.compile(r"%25(?:[0-9A-Fa-f]{2}|[uU])")
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-_REFUSED = re.compile(r"[^!-~]|[\\;#?]")
-_UNESCAPED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,=:@/%-]")
+_REFUSED = re.compile(r"[^!-~]|[\\#?]")
+_UNESCAPED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
+
+# What a canonical segment may hold of that which backends take for the end of a segment or path.
+_DELIMITER = re.compile(r";|%2F|%5C|%3F|%23|%3B")
+_KINDS = {";": "semicolon", "%2F": "encoded_slash", "%5C": "encoded_slash"}
+_READ_AS_END = re.compile(r"[/\\;?#]")
+# UTF-8 longer than need be: invalid, and read all the same by decoders that know of no such rule.
+_OVERLONG = re.compile(
+    rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}"
+)
 
 
 def canonicalize_path(path: str) -> str:
@@ -48,11 +76,11 @@ def _canonicalize(path: str) -> str:
     # Looked for after decoding, since `%25%32%65` becomes `%252e` only now.
     if _DOUBLE_ESCAPE.search(canonical):
         raise AmbiguousPath("double_encoding")
-    _refuse_ambiguous_segments(canonical)
+    kinds = _judge_segments(canonical)
+    if kinds:
+        words = ", ".join(kind for kind in LIFTABLE_KINDS if kind in kinds)
+        raise AmbiguousPath(words, canonical, frozenset(kinds))
     return canonical
-
-
-_KINDS = {"\\": "encoded_slash", ";": "semicolon", "#": "fragment", "?": "fragment"}
 
 
 def _refuse_raw_characters(path: str) -> None:
@@ -64,7 +92,7 @@ def _refuse_raw_characters(path: str) -> None:
         raise AmbiguousPath("control_character")
     if character > "~":
         raise AmbiguousPath("non_ascii")
-    raise AmbiguousPath(_KINDS[character])
+    raise AmbiguousPath("backslash" if character == "\\" else "fragment")
 
 
 def _canonical_escape(match: re.Match[str]) -> str:
@@ -76,38 +104,62 @@ def _canonical_escape(match: re.Match[str]) -> str:
         return chr(byte)
     if byte < 0x20 or byte == 0x7F:
         raise AmbiguousPath("control_character")
-    if byte in b"/\\":
-        raise AmbiguousPath("encoded_slash")
-    if byte in b"?#;":
-        raise AmbiguousPath("encoded_reserved")
     return f"%{digits.upper()}"
 
 
-def _refuse_ambiguous_segments(path: str) -> None:
+def _judge_segments(path: str) -> set[str]:
+    """Give the kinds of ambiguity that a route can allow. Raises AmbiguousPath for the others."""
+    kinds: set[str] = set()
     segments = path.split("/")[1:]
     last = len(segments) - 1
     for index, segment in enumerate(segments):
         if not segment:
             if index != last:
-                raise AmbiguousPath("empty_segment")
+                kinds.add("empty_segment")
         elif segment in (".", ".."):
             raise AmbiguousPath("dot_segment")
-        elif "%" in segment:
-            _refuse_ambiguous_text(segment)
+        elif "%" in segment or ";" in segment:
+            _judge_text(segment, kinds)
+    return kinds
 
 
-def _refuse_ambiguous_text(segment: str) -> None:
+def _judge_text(segment: str, kinds: set[str]) -> None:
+    delimiters = _DELIMITER.findall(segment)
+    kinds.update([_KINDS.get(delimiter, "encoded_reserved") for delimiter in delimiters])
+    data = unquote_to_bytes(segment)
     try:
-        text = unquote_to_bytes(segment).decode("utf-8")
+        text = data.decode("utf-8")
     except UnicodeDecodeError:
-        raise AmbiguousPath("non_utf8") from None
-    if text.isascii():
-        return
+        kinds.add("non_utf8")
+        text = _OVERLONG.sub(_read_overlong, data).decode("utf-8", "surrogateescape")
+    else:
+        if text.isascii() and not delimiters:
+            return
     # A backend that folds compatibility characters reads a full-width slash as a slash. They are
     # folded one by one: sorting the combining marks of a whole text takes quadratic time.
-    folded = "".join([unicodedata.normalize("NFKC", character) for character in text])
-    if "/" in folded or "\\" in folded or folded in (".", ".."):
-        raise AmbiguousPath("encoded_slash")
+    folded = [
+        character if character.isascii() else unicodedata.normalize("NFKC", character)
+        for character in text
+    ]
+    if any(
+        not character.isascii() and ("/" in read or "\\" in read)
+        for character, read in zip(text, folded, strict=True)
+    ):
+        raise AmbiguousPath("compatibility_slash")
+    # Wherever somebody lets a segment end, no dot segment comes into being.
+    if any(part in (".", "..") for part in _READ_AS_END.split("".join(folded))):
+        raise AmbiguousPath("dot_segment")
+
+
+def _read_overlong(match: re.Match[bytes]) -> bytes:
+    data = match[0]
+    code = data[0] & (0xFF >> (len(data) + 1))
+    for byte in data[1:]:
+        code = code << 6 | byte & 0x3F
+    if not code:
+        raise AmbiguousPath("control_character")
+    # In EUC-KR some are syllables, so they are not refused for what they could mean elsewhere.
+    return bytes([code]) if code < 0x80 else data
 
 
 def split_path(canonical: str) -> list[str]:
@@ -123,3 +175,24 @@ def split_path(canonical: str) -> list[str]:
     if "%" in canonical:
         return [unquote(segment, errors="strict") for segment in segments]
     return segments
+
+
+def split_ambiguous_path(canonical: str) -> list[str]:
+    """Split the canonical form of a path that some route may allow, as `split_path` does.
+
+    A segment that is ambiguous stays as it is behind a slash. No literal of a pattern has one, so
+    only a wildcard matches it. An empty segment stays empty, for `**` alone.
+    """
+    segments = canonical.split("/")[1:]
+    if not segments[-1]:
+        del segments[-1]
+    return [_mark_if_ambiguous(segment) for segment in segments]
+
+
+def _mark_if_ambiguous(segment: str) -> str:
+    if _DELIMITER.search(segment):
+        return f"/{segment}"
+    try:
+        return unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        return f"/{segment}"

@@ -64,6 +64,11 @@ def _parse_literal(segment: str) -> str:
     try:
         canonical = canonicalize_path("/" + segment)
     except AmbiguousPath as error:
+        if error.liftable:
+            raise PatternError(
+                f"no text in a pattern can have this ({error.kind}); cover it with a {{name}} or a "
+                "last **, and name it under the route's allow_in_path"
+            ) from None
         raise PatternError(
             f"no request can match this: its path is refused ({error.kind}); "
             "write the plain path, with UTF-8 escapes where it is not ASCII"

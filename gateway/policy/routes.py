@@ -35,7 +35,8 @@ class Route:
     `requirement` is None exactly when the route is public. `authorization_server` names who is
     asked; on a public route it may be None when no single server is meant. `upgrade` lists the
     protocols that connections may switch to; `adaptation` is None when requests go on as they came.
-    `body_bytes` bounds a request's body; None means that the bound of all routes holds.
+    `allow_in_path` are the kinds of ambiguity that its paths may have. `body_bytes` bounds a
+    request's body; None means that the bound of all routes holds.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Route:
     upgrade: tuple[str, ...] = ()
     adaptation: Adaptation | None = None
     body_bytes: int | None = None
+    allow_in_path: frozenset[str] = frozenset()
 
     @property
     def is_public(self) -> bool:

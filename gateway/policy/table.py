@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from gateway.policy.path import split_path
+from gateway.policy.path import split_ambiguous_path, split_path
 from gateway.policy.pattern import ANY_REST, is_parameter, parse_pattern
 from gateway.policy.routes import Route
 
@@ -91,31 +91,39 @@ class RouteTable:
         """The hosts that routes name."""
         return frozenset(host for host in self._hosts if host is not None)
 
-    def match(self, host: str | None, path: str, method: str) -> Route | frozenset[str] | None:
+    def match(
+        self, host: str | None, path: str, method: str, *, is_ambiguous: bool = False
+    ) -> Route | frozenset[str] | None:
         """Find the route of a request.
 
-        Takes a normalised host, a canonical path and the method as sent. Gives the route; or the
-        methods that the chosen path pattern has, when this one is not among them; or None.
+        Takes a normalised host, a canonical path and the method as sent; `is_ambiguous` when that
+        path is one which only some routes may allow. Gives the route; or the methods that the
+        chosen path pattern has, when this one is not among them; or None.
         """
-        leaf = self._find(host, path)
+        leaf = self._find(host, path, is_ambiguous=is_ambiguous)
         if leaf is None:
             return None
         return leaf.by_method.get(method) or leaf.otherwise or leaf.allow
 
-    def routes_of_path(self, host: str | None, path: str) -> list[Route]:
+    def routes_of_path(
+        self, host: str | None, path: str, *, is_ambiguous: bool = False
+    ) -> list[Route]:
         """Give the routes of the pattern that a canonical path chooses, whatever the method."""
-        leaf = self._find(host, path)
+        leaf = self._find(host, path, is_ambiguous=is_ambiguous)
         if leaf is None:
             return []
         routes = dict.fromkeys((*leaf.by_method.values(), leaf.otherwise))
         return [route for route in routes if route is not None]
 
-    def _find(self, host: str | None, path: str) -> _Leaf | None:
-        segments = split_path(path)
+    def _find(self, host: str | None, path: str, *, is_ambiguous: bool) -> _Leaf | None:
+        if is_ambiguous:
+            segments, walk = split_ambiguous_path(path), _walk_ambiguous
+        else:
+            segments, walk = split_path(path), _walk
         start = self._hosts.get(host, self._any_host)
-        leaf = _walk(start, segments)
+        leaf = walk(start, segments)
         if leaf is None and start is not self._any_host:
-            return _walk(self._any_host, segments)
+            return walk(self._any_host, segments)
         return leaf
 
 
@@ -126,6 +134,18 @@ def _walk(state: _State, segments: list[str]) -> _Leaf | None:
             return state.fallback
         state = following
     return state.end or state.fallback
+
+
+def _walk_ambiguous(state: _State, segments: list[str]) -> _Leaf | None:
+    """Walk a path that may have empty segments, which only `**` matches."""
+    if "" not in segments:
+        return _walk(state, segments)
+    for segment in segments[: segments.index("")]:
+        following = state.literals.get(segment) or state.parameter
+        if following is None:
+            break
+        state = following
+    return state.fallback
 
 
 def _insert(tree: _Node, index: int, route: Route) -> None:

@@ -4,7 +4,7 @@ import stat
 from collections.abc import Callable
 from typing import Final
 
-from gateway.policy.pattern import parse_pattern
+from gateway.policy.pattern import ANY_REST, is_parameter, parse_pattern
 from gateway.policy.table import public_routes_of_a_host, weaker_public_routes
 from gateway.settings.adaptation import header_secrets
 from gateway.settings.addresses import is_loopback, parse_origin
@@ -59,6 +59,27 @@ def warn_of_unreachable_routes(draft: Draft) -> None:
             what = "the gateway answers this path itself (RFC 9728), so the route never matches"
             mend = "remove the route, or change its path"
             draft.warn(("routes", position, "match", "path"), "unreachable-route", what, mend)
+
+
+def warn_of_kinds_that_never_match(draft: Draft) -> None:
+    """What a route allows in its paths only wildcards match, and an empty segment only `**`."""
+    for position, route in draft.routes():
+        is_clear = draft.is_sound("routes", position, "match", "path")
+        if not is_clear or not draft.is_sound("routes", position, "allow_in_path"):
+            continue
+        pattern = parse_pattern(route.match.path)
+        for index, kind in enumerate(route.allow_in_path):
+            if pattern[-1:] == (ANY_REST,):
+                continue
+            if kind == "empty_segment":
+                what = "only a last ** matches an empty segment, and the path has none"
+            elif not any(map(is_parameter, pattern)):
+                what = "only {name} and a last ** match such a segment, and the path has neither"
+            else:
+                continue
+            mend = "remove it, or end the path with /**"
+            path: KeyPath = ("routes", position, "allow_in_path", index)
+            draft.warn(path, "idle-allow-in-path", what, mend)
 
 
 def warn_of_undeclared_scopes(draft: Draft) -> None:
@@ -171,6 +192,7 @@ LINTS: Final[tuple[Lint, ...]] = (
     warn_of_weaker_public_routes,
     warn_of_public_routes_of_a_host,
     warn_of_unreachable_routes,
+    warn_of_kinds_that_never_match,
     warn_of_undeclared_scopes,
     warn_of_unused_names,
     warn_of_exposed_admin,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gateway.policy.path import LIFTABLE_KINDS
 from gateway.policy.routes import ClaimValue
 from gateway.settings import literals, scalars
 from gateway.settings.adaptation_models import RequestHeaderSettings, ResponseHeaderSettings
@@ -249,6 +250,20 @@ class RouteSettings(Settings):
     ] = Field(default=False, description="Lets every request through, without a token.")
     forward_token: Annotated[bool, literals.Switch()] = Field(
         default=False, description="Lets the upstream see the bearer token, which else stops here."
+    )
+    allow_in_path: Annotated[
+        tuple[str, ...],
+        Items(
+            scalars.choice(*LIFTABLE_KINDS),
+            if_empty="name what its paths may have, or leave the key out",
+        ),
+    ] = Field(
+        default=(),
+        description="What its paths may have, though not every service reads it in the same way: "
+        "`encoded_slash` is `%2F` and `%5C`, `semicolon` is `;`, `empty_segment` is `//`, "
+        "`encoded_reserved` is `%3F`, `%23` and `%3B`, `non_utf8` is what EUC-KR or Latin-1 "
+        "escapes leave. It arrives as it was sent, and only `{name}` and `**` match a segment that "
+        "has it, `**` alone an empty one. All else that is ambiguous is 400.",
     )
     upgrade: Annotated[
         tuple[str, ...],

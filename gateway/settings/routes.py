@@ -33,6 +33,7 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         requirement=None if route.require is None else _compile_requirement(route.require),
         forward_token=route.forward_token,
         upgrade=route.upgrade,
+        allow_in_path=frozenset(route.allow_in_path),
         adaptation=compile_adaptation(route),
         body_bytes=route.limits.body,
     )

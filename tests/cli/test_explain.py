@@ -49,6 +49,10 @@ routes:
     match: {path: /partner/**}
     authorization_server: corporate
     require: {audience: https://api.example.com, claims: {tenant: acme}}
+  - name: old
+    match: {path: "/old/{id}", methods: [GET]}
+    public: true
+    allow_in_path: [semicolon, non_utf8]
 """
 
 
@@ -153,6 +157,15 @@ def ask(file: Path, capsys: pytest.CaptureFixture[str]) -> Asker:
         ("GET", "//orders", None, "ambiguous_path", 400),
         ("GET", "/orders%2f7", None, "ambiguous_path", 400),
         ("GET", "/orders#top", None, "ambiguous_path", 400),
+        ("GET", "/old/a;b", "old", None, None),
+        ("GET", "/old/%b0%a1;b", "old", None, None),
+        ("POST", "/old/a;b", None, "method_not_allowed", 405),
+        ("GET", "/old/a%2Fb", None, "ambiguous_path", 400),
+        ("GET", "/old/..;b", None, "ambiguous_path", 400),
+        ("GET", "/old;/b", None, "ambiguous_path", 400),
+        ("GET", "/orders/a;b", None, "ambiguous_path", 400),
+        ("GET", "/nowhere/%ff", None, "ambiguous_path", 400),
+        ("GET", "/.well-known/oauth-protected-resource/a;b", None, "ambiguous_path", 400),
         ("GET", "http://user@api.example.com/orders", None, "malformed_request", 400),
         ("GET", "http://api.example.com", None, "no_route", 404),
         ("GET", "http://api.example.com?/orders", None, "no_route", 404),
@@ -318,6 +331,10 @@ def test_it_says_where_an_allowed_request_goes(ask: Asker) -> None:
     [
         ("/nowhere", "404 no_route: there is nothing here, no route matches this host and path"),
         ("/a/../b", "400 ambiguous_path: the path is ambiguous (dot_segment)"),
+        (
+            "/old//a;b",
+            "400 ambiguous_path: the path is ambiguous (empty_segment, semicolon)",
+        ),
     ],
 )
 def test_it_says_why_a_request_has_no_route(ask: Asker, url: str, words: str) -> None:

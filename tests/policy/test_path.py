@@ -3,15 +3,23 @@
 import re
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.policy import path as path_module
-from gateway.policy.path import AmbiguousPath, canonicalize_path, split_path
+from gateway.policy.path import (
+    LIFTABLE_KINDS,
+    AmbiguousPath,
+    canonicalize_path,
+    split_ambiguous_path,
+    split_path,
+)
+from gateway.policy.pattern import PatternError, parse_pattern
 from gateway.policy.routes import Route
 from gateway.policy.table import RouteTable
 
@@ -56,7 +64,8 @@ def accepted(path: str) -> str | None:
 
 
 def _decode(path: str) -> str:
-    return unquote_to_bytes(path).decode("utf-8", "surrogateescape")
+    data = path.encode("utf-8", "surrogateescape")
+    return unquote_to_bytes(data).decode("utf-8", "surrogateescape")
 
 
 def _decode_lenient_unicode(path: str) -> str:
@@ -208,15 +217,25 @@ def test_folding_one_by_one_finds_what_folding_the_whole_finds(text):
         ("/public/%2e%2e/admin", "dot_segment"),
         ("/public/.%2E/admin", "dot_segment"),
         ("/public/.", "dot_segment"),
-        ("/public/..%2fadmin", "encoded_slash"),
+        ("/public/..%2fadmin", "dot_segment"),
+        ("/public/a%2f..", "dot_segment"),
+        ("/public/..%5cadmin", "dot_segment"),
         ("/a%2Fb", "encoded_slash"),
         ("/a%5cb", "encoded_slash"),
-        ("/a\\b", "encoded_slash"),
+        ("/a\\b", "backslash"),
+        ("/..\\b", "backslash"),
+        ("/a%2Fb;c", "encoded_slash, semicolon"),
         ("//admin", "empty_segment"),
         ("/a//b", "empty_segment"),
         ("/a//", "empty_segment"),
         ("//", "empty_segment"),
-        ("/public/..;/admin", "semicolon"),
+        ("/public/..;/admin", "dot_segment"),
+        ("/public/.;x=1/admin", "dot_segment"),
+        ("/public/a;../admin", "dot_segment"),
+        ("/public/%2e%2e%3b/admin", "dot_segment"),
+        ("/public/..%3Fx", "dot_segment"),
+        ("/public/..%23x", "dot_segment"),
+        ("/public/.%2F%2f.", "dot_segment"),
         ("/admin;x=1", "semicolon"),
         ("/admin%3Bx=1", "encoded_reserved"),
         ("/a%3fb", "encoded_reserved"),
@@ -233,11 +252,20 @@ def test_folding_one_by_one_finds_what_folding_the_whole_finds(text):
         ("/%c0%af", "non_utf8"),
         ("/%B0%A1", "non_utf8"),
         ("/%ED%A0%80", "non_utf8"),
+        ("/..%c0%afadmin", "dot_segment"),
+        ("/%c0%ae%c0%ae/admin", "dot_segment"),
+        ("/%c0%ae%e0%80%ae/admin", "dot_segment"),
+        ("/..%c1%9cadmin", "dot_segment"),
+        ("/a%c0%80b", "control_character"),
+        ("/%B0%EF%BC%8F", "compatibility_slash"),
         ("/é", "non_ascii"),
         ("/\udcc3\udca9", "non_ascii"),
-        ("/%EF%BC%8F", "encoded_slash"),
-        ("/%EF%BC%8E%EF%BC%8E", "encoded_slash"),
-        ("/%E2%80%A5", "encoded_slash"),
+        ("/%EF%BC%8F", "compatibility_slash"),
+        ("/a%2Fb%EF%BC%8F", "compatibility_slash"),
+        ("/%EF%BC%8E%EF%BC%8E", "dot_segment"),
+        ("/%EF%BC%8E%EF%BC%8E;x", "dot_segment"),
+        ("/a%B0;%E2%80%A5", "dot_segment"),
+        ("/%E2%80%A5", "dot_segment"),
         ("/%", "broken_escape"),
         ("/%2", "broken_escape"),
         ("/%zz", "broken_escape"),
@@ -248,6 +276,117 @@ def test_what_is_ambiguous_is_refused_by_its_kind(path, kind):
     with pytest.raises(AmbiguousPath) as caught:
         canonicalize_path(path)
     assert caught.value.kind == kind
+
+
+# --- What a route may allow ---
+
+
+def allowable(path: str) -> AmbiguousPath | None:
+    """What is said of a path that some route may allow; None of every other one."""
+    try:
+        canonicalize_path(path)
+    except AmbiguousPath as error:
+        return error if error.liftable else None
+    return None
+
+
+# Rich in what can be allowed, so that most of the paths are.
+opaque_pieces = st.sampled_from(
+    ["%2F", "%2f", "%5C", ";", ";x=1", "%3F", "%23", "%3b", "//", "%B0%A1", "%E9", "%C0%AF", "%F0"]
+)
+opaque_paths = st.lists(plain_pieces | opaque_pieces | opaque_pieces | pieces, max_size=6).map(
+    lambda found: "/" + "".join(found)
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "canonical", "liftable"),
+    [
+        ("/a%2fb", "/a%2Fb", {"encoded_slash"}),
+        ("/a%5cb", "/a%5Cb", {"encoded_slash"}),
+        ("/http:%2F%2Fa.example%2Fb", "/http:%2F%2Fa.example%2Fb", {"encoded_slash"}),
+        ("/%61;v=1.0/b", "/a;v=1.0/b", {"semicolon"}),
+        ("/;", "/;", {"semicolon"}),
+        ("//a", "//a", {"empty_segment"}),
+        ("/a//", "/a//", {"empty_segment"}),
+        ("/a%3fb%23c%3bd", "/a%3Fb%23c%3Bd", {"encoded_reserved"}),
+        ("/%b0%a1%20", "/%B0%A1%20", {"non_utf8"}),
+        ("/%C0%AF%C0%CC", "/%C0%AF%C0%CC", {"non_utf8"}),  # EUC-KR, not the overlong slash
+        ("/caf%e9|;", "/caf%E9%7C;", {"non_utf8", "semicolon"}),
+        ("//a%2F;%3f%ff", "//a%2F;%3F%FF", set(LIFTABLE_KINDS)),
+        ("/..a%2Fb..", "/..a%2Fb..", {"encoded_slash"}),
+    ],
+)
+def test_what_a_route_may_allow_has_one_spelling_too(path, canonical, liftable):
+    error = allowable(path)
+    assert error is not None
+    assert (error.canonical, error.liftable) == (canonical, liftable)
+    assert error.kind == ", ".join(kind for kind in LIFTABLE_KINDS if kind in liftable)
+
+
+@given(path=opaque_paths | paths | any_text.map(lambda text: "/" + text))
+def test_the_spelling_of_what_may_be_allowed_is_its_own(path):
+    """Canonicalising twice changes nothing, neither the bytes nor the kinds."""
+    error = allowable(path)
+    if error is not None:
+        again = allowable(error.canonical)
+        assert again is not None
+        assert (again.canonical, again.liftable) == (error.canonical, error.liftable)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(path=opaque_paths)
+@example(path="/a/..;/b")
+@example(path="/a/..%2Fb")
+@example(path="/a%3B/.%3Fb")
+@example(path="/a;/%2E.;x/b")
+def test_no_backend_reads_a_dot_segment_in_what_may_be_allowed(backend, path):
+    """However it splits, decodes and strips: what stands before is never walked out of."""
+    error = allowable(path)
+    if error is not None:
+        read = re.split(r"[/\\]", BACKENDS[backend](error.canonical))
+        assert not {".", ".."} & set(read)
+        folded = unicodedata.normalize("NFKC", _decode(error.canonical))
+        assert not {".", ".."} & set(re.split(r"[/\\;?#]", folded))
+
+
+@given(path=opaque_paths)
+@example(path="/a%2Fb")
+@example(path="/a;b")
+@example(path="//a")
+@example(path="/%B0")
+def test_what_is_allowed_never_is_a_literal(path):
+    """Each ambiguous segment is one, and no literal of any pattern; the others are as ever."""
+    error = allowable(path)
+    if error is None:
+        return
+    parts = error.canonical.removesuffix("/").split("/")[1:]
+    segments = split_ambiguous_path(error.canonical)
+    assert len(segments) == len(parts)
+    for part, segment in zip(parts, segments, strict=True):
+        if part and accepted("/" + part) is not None:
+            assert [segment] == split_path("/" + part)
+        else:
+            assert segment == (f"/{part}" if part else "")
+            with pytest.raises(PatternError):
+                parse_pattern(f"/{part or '/'}")
+            with suppress(PatternError):
+                assert segment not in parse_pattern(f"/{unquote(part)}")
+
+
+@pytest.mark.parametrize(
+    ("path", "segments"),
+    [
+        ("/a%2Fb/c%20d", ["/a%2Fb", "c d"]),
+        ("/a;b/", ["/a;b"]),
+        ("//a", ["", "a"]),
+        ("/a//", ["a", ""]),
+        ("//", [""]),
+        ("/%B0%A1/%EA%B0%80", ["/%B0%A1", "가"]),
+    ],
+)
+def test_ambiguous_segments_are_marked(path, segments):
+    assert split_ambiguous_path(path) == segments
 
 
 @pytest.mark.parametrize(

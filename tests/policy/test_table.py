@@ -371,6 +371,45 @@ def test_routes_of_a_path_gives_those_of_every_method():
     assert RouteTable([]).routes_of_path("h", "/") == []
 
 
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/a/x;y", "name"),
+        ("/a/b;c", "name"),
+        ("/a%2Fb", "rest"),
+        ("/a;/b", "rest"),
+        ("/a/x;y/c", "below"),
+        ("/a/x;y/c/d", "any"),
+        ("/a/%B0%A1", "name"),
+        ("/a//", "any"),
+        ("/a//c", "any"),
+        ("/a/b//", "any"),
+        ("//", "rest"),
+        ("//a/b", "rest"),
+    ],
+)
+def test_only_wildcards_match_a_segment_that_is_ambiguous(path, name):
+    """Neither a literal that it may be read as nor, where it is empty, a `{name}`."""
+    table = RouteTable(
+        [
+            route("/a/b", name="literal"),
+            route("/a/{x}", name="name"),
+            route("/a/{x}/c", name="below"),
+            route("/a/**", name="any"),
+            route("/**", name="rest"),
+        ]
+    )
+    assert table.match(None, path, "GET", is_ambiguous=True).name == name
+    assert [one.name for one in table.routes_of_path("h", path, is_ambiguous=True)] == [name]
+
+
+def test_an_empty_segment_without_a_rest_has_no_route():
+    table = RouteTable([route("/{x}"), route("/{x}/{y}", host="h"), route("/a")])
+    for path in ("//", "//a", "/a//", "/a//b"):
+        for host in (None, "h"):
+            assert table.match(host, path, "GET", is_ambiguous=True) is None
+
+
 # --- The cost of looking up, and of compiling ---
 
 

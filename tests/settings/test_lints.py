@@ -73,6 +73,23 @@ def test_a_route_beside_what_the_gateway_answers_itself_is_fine(check: Check, pa
     assert check(VALID + PUBLIC.replace("/**", f'"{path}"')) == []
 
 
+def test_what_a_route_allows_and_its_path_can_never_have_is_warned_of(check: Check) -> None:
+    """A literal matches no ambiguous segment, and a name no empty one."""
+    literal = PUBLIC.replace("/**", "/open") + "    allow_in_path: [semicolon, empty_segment]\n"
+    first, second = check(VALID + literal)
+    assert first == (
+        "14:21: warning: routes[1].allow_in_path[0]: only {name} and a last ** match such a "
+        "segment, and the path has neither; remove it, or end the path with /**"
+    )
+    assert second == (
+        "14:32: warning: routes[1].allow_in_path[1]: only a last ** matches an empty segment, and "
+        "the path has none; remove it, or end the path with /**"
+    )
+    [found] = check(VALID + literal.replace("/open", '"/open/{id}/x"'))
+    assert "only a last ** matches an empty segment" in found
+    assert check(VALID + literal.replace("/open", "/open/**")) == []
+
+
 def test_a_guarded_route_over_a_public_one_is_fine(check: Check) -> None:
     guarded = VALID.replace("/orders/**", "/**")
     assert check(guarded + PUBLIC.replace("/**", "/open")) == []
