@@ -26,6 +26,7 @@ from gateway.middleware.entrance import Entrance
 from gateway.middleware.front import FrontLimits, FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
+from gateway.middleware.origins import ClientOrigins
 from gateway.middleware.record import Recorder
 from gateway.middleware.watch import TunnelWatch
 from gateway.policy.interfaces import AuthorizationServerUnavailable, RevocationSink
@@ -44,7 +45,7 @@ from gateway.serving import (
 from gateway.settings import GatewaySettings, compile_routes
 from gateway.telemetry.access_log import AccessLog, LogEntry, never_blocking
 from gateway.telemetry.metrics import Metrics
-from gateway.upstreams import add_upstream_gauges, forwards_of, open_upstreams
+from gateway.upstreams import add_upstream_gauges, authorities_of, forwards_of, open_upstreams
 from gateway.vouching import find_embedded, make_state_dir, open_introspectors
 
 if TYPE_CHECKING:
@@ -212,17 +213,18 @@ async def open_gateway(
             "gateway_tunnels", "Open tunnels, such as WebSockets", ("route",), watch.count
         )
         resource = ProtectedResource(table, settings.public_url)
+        origins = ClientOrigins(settings.public_url, table.hosts, settings.trusted_proxies)
         guard = Guard(
             table=table,
             introspectors=cached_introspectors,
             forwards=forwards_of(settings, upstreams),
             resource=resource,
-            trusted_proxies=settings.trusted_proxies,
+            origins=origins,
             limits=GuardLimits(
                 settings.limits.header_bytes, settings.limits.body, settings.timeouts.body
             ),
             watch=watch,
-            editor=AnswerEditor(),
+            editor=AnswerEditor(origins, authorities_of(settings)),
         )
         recorder = Recorder(guard, metrics, access_log, resource.metadata_url(None))
         stack.callback(recorder.settle)

@@ -55,6 +55,14 @@ def forwards_of(settings: GatewaySettings, upstreams: Mapping[str, Upstream]) ->
     }
 
 
+def authorities_of(settings: GatewaySettings) -> dict[str, tuple[bytes, ...]]:
+    """Give the authorities of each upstream's servers, the first of them first, by its name."""
+    return {
+        name: tuple(_read_server(server).authority for server in upstream.servers)
+        for name, upstream in settings.upstreams.items()
+    }
+
+
 def add_upstream_gauges(metrics: Metrics, upstreams: Mapping[str, Upstream]) -> None:
     """Show the state of each server in the metrics."""
     metrics.add_gauge(

@@ -6,7 +6,6 @@ yes; whatever raises on the way is refused by `record`, and nothing has gone to 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from aiohttp import HttpVersion10
 from aiohttp.hdrs import (
@@ -26,6 +25,7 @@ from gateway.middleware.exchange import AnswerEditor, Exchange, ExchangeBody
 from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.options import SERVER_WIDE, answer_options
+from gateway.middleware.origins import ClientOrigins
 from gateway.middleware.refuse import refuse
 from gateway.middleware.watch import TunnelWatch
 from gateway.policy.adaptation import adapt_request, encode_target
@@ -80,7 +80,7 @@ class Guard:
         introspectors: Mapping[str, CachedIntrospector],
         forwards: Mapping[str, Forward],
         resource: ProtectedResource,
-        trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
+        origins: ClientOrigins,
         limits: GuardLimits,
         watch: TunnelWatch,
         editor: AnswerEditor,
@@ -89,7 +89,7 @@ class Guard:
         self._introspectors = introspectors
         self._forwards = forwards
         self._resource = resource
-        self._trusted_proxies = trusted_proxies
+        self._origins = origins
         self._limits = limits
         self._watch = watch
         self._editor = editor
@@ -271,7 +271,7 @@ class Guard:
         """Say where the request came from, once for a connection unless its peer is trusted."""
         protocol = exchange.protocol
         scheme = "http" if protocol.ssl_context is None else "https"
-        if self._is_trusted(exchange.peer):
+        if self._origins.is_trusted(exchange.peer):
             return forwarding_headers(exchange.peer, scheme, exchange.message.raw_headers)
         protocol.forwarded_headers = forwarding_headers(exchange.peer, scheme, ())
         return protocol.forwarded_headers
@@ -282,12 +282,6 @@ class Guard:
             exchange.write(_CONTINUE)
         limit = route.body_bytes or self._limits.body_bytes
         return ExchangeBody(exchange, length, limit=limit, timeout=self._limits.body_seconds)
-
-    def _is_trusted(self, peer: str) -> bool:
-        if not self._trusted_proxies or peer == "unix":
-            return False
-        address = ip_address(peer)
-        return any(address in network for network in self._trusted_proxies)
 
     async def _refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         await refuse(exchange, rejection, self._resource.metadata_url(exchange.host))

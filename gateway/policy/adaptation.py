@@ -12,7 +12,8 @@ class Adaptation:
     """The changes of one route.
 
     `host` is the Host that the upstream gets if `replaces_host`, None its own authority; `path` its
-    path, None the client's. The edits are None where there are none.
+    path, None the client's. `secure_cookies` makes cookies Secure that reach the client over https.
+    The edits are None where there are none.
     """
 
     replaces_host: bool = False
@@ -20,11 +21,13 @@ class Adaptation:
     path: PathRewrite | None = None
     request_headers: HeaderEdits | None = None
     response_headers: HeaderEdits | None = None
+    secure_cookies: bool = False
 
     @property
     def edits_every_answer(self) -> bool:
         """Whether an answer is edited even when it points nowhere."""
-        return self.response_headers is not None
+        maps_cookies = self.replaces_host or self.path is not None or self.secure_cookies
+        return maps_cookies or self.response_headers is not None
 
 
 def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, query: str) -> None:

@@ -135,7 +135,8 @@ class RequestHeaderFilter:
     _GIVES_LENGTH,
     _GIVES_CODING,
     _HAS_COOKIES,
-) = range(1, 9)
+    _REFERS,
+) = range(1, 10)
 _MAXIMUM_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 64
 
@@ -194,12 +195,14 @@ class MalformedHead(ValueError):  # noqa: N818 - says what the head is
 class ResponseHead:
     """What an upstream's head says: the fields that cross to the client, and the body's framing.
 
-    `length` is in bytes; None when the body is chunked or ends with the connection.
+    `length` is in bytes; None when the body is chunked or ends with the connection. `refers` says
+    that a field points to a place that the upstream may have called by a name of its own.
     """
 
     fields: list[HeaderPair]
     length: int | None
     is_chunked: bool
+    refers: bool = False
 
 
 def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
@@ -207,7 +210,7 @@ def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
     verdicts = _response_verdicts
     fields = []
     length: int | None = None
-    is_chunked = False
+    is_chunked = refers = False
     connection: list[bytes] | None = None
     for pair in headers:
         verdict = verdicts.get(pair[0]) or _judge(pair[0], _response_verdict, verdicts)
@@ -222,11 +225,14 @@ def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
             if is_chunked or pair[1].rstrip(b" \t").lower() != b"chunked":
                 raise MalformedHead("its Transfer-Encoding is not exactly `chunked`")
             is_chunked = True
+        elif verdict == _REFERS:
+            fields.append(pair)
+            refers = True
     if is_chunked and length is not None:
         raise MalformedHead("it has both Content-Length and Transfer-Encoding")
     if connection is not None:
         fields = _without_named(fields, connection)
-    return ResponseHead(fields, length, is_chunked)
+    return ResponseHead(fields, length, is_chunked, refers)
 
 
 def _read_length(value: bytes, known: int | None) -> int:
@@ -249,6 +255,7 @@ def filter_trailers(trailers: Iterable[HeaderPair]) -> list[HeaderPair]:
 _NOT_IN_TRAILERS = frozenset({b"host", b"authorization"})
 # What Connection almost always says, naming no field.
 _PLAIN_OPTIONS = frozenset({b"keep-alive", b"close"})
+_REFERRING = frozenset({b"location", b"content-location"})
 _response_verdicts: dict[bytes, int] = {}
 
 
@@ -262,6 +269,8 @@ def _response_verdict(name: bytes) -> int:
         return _NAMES_OTHERS
     if lower == b"set-cookie":
         return _HAS_COOKIES
+    if lower in _REFERRING:
+        return _REFERS
     return _STOPS if lower in HOP_BY_HOP else _CROSSES
 
 
@@ -305,15 +314,20 @@ def forwarding_headers(
     `peer` is the address at the other end of the connection, `received` the fields of a trusted
     proxy, which are extended (all their lines, in order); what anyone else sent is replaced.
     """
-    addresses = []
-    for name, value in received:
-        folded = name.lower()
-        if folded == b"x-forwarded-for":
-            addresses.append(value)
-        elif folded == b"x-forwarded-proto" and value.lower() in (b"http", b"https"):
-            scheme = value.decode("ascii").lower()
+    received = tuple(received)
+    addresses = [value for name, value in received if name.lower() == b"x-forwarded-for"]
+    scheme = forwarded_scheme(received) or scheme
     addresses.append(peer.encode("ascii", "replace"))
     return [
         (b"X-Forwarded-For", b", ".join(addresses)),
         (b"X-Forwarded-Proto", scheme.encode("ascii")),
     ]
+
+
+def forwarded_scheme(received: Iterable[HeaderPair]) -> str | None:
+    """Give the scheme that X-Forwarded-Proto says, by its last line; None when it says none."""
+    scheme = None
+    for name, value in received:
+        if name.lower() == b"x-forwarded-proto" and value.lower() in (b"http", b"https"):
+            scheme = value.decode("ascii").lower()
+    return scheme

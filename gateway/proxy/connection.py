@@ -54,6 +54,7 @@ class UpstreamConnection(asyncio.Protocol):
         "length",
         "loop",
         "reason_phrase",
+        "refers",
         "status",
         "tail",
         "timeout_detail",
@@ -103,6 +104,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._fields = self.headers
         self.length: int | None = None
         self.is_chunked = False
+        self.refers = False
         self.has_head = False
         self.is_complete = False
         self.can_be_reused = False
@@ -377,6 +379,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.headers = head.fields
         self.length = head.length
         self.is_chunked = head.is_chunked
+        self.refers = head.refers
         version = parser.get_http_version()
         if version != "1.1" and (version != "1.0" or self.is_chunked):
             # RFC 9112, section 6.1: HTTP/1.0 knows no chunks, such framing is faulty.

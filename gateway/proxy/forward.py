@@ -39,7 +39,7 @@ async def forward(
         if attempt.is_still_sending():
             # It answers early; whether the rest of the body can be read off is not known yet.
             client.keep_alive = False
-        if request.edits_every_answer:
+        if connection.refers or request.edits_every_answer:
             connection.headers = client.edit_answer(request, connection.headers)
         if connection.status == 101:
             await _tunnel(connection, request, client, outcome)

@@ -32,6 +32,7 @@ def compile_adaptation(route: RouteSettings) -> Adaptation | None:
         response_headers=compile_edits(
             set_=of_answers.set, add=of_answers.add, remove=of_answers.remove
         ),
+        secure_cookies=route.secure_cookies,
     )
     return None if adaptation == Adaptation() else adaptation
 

@@ -290,6 +290,10 @@ class RouteSettings(Settings):
     limits: RouteLimitSettings = Field(
         default_factory=RouteLimitSettings, description="How large a request may be here."
     )
+    secure_cookies: Annotated[bool, literals.Switch()] = Field(
+        default=False,
+        description="Adds `Secure` to the upstream's cookies when the client came by https.",
+    )
     request_headers: RequestHeaderSettings = Field(
         default_factory=RequestHeaderSettings,
         description="What the upstream gets in other headers than the client sent.",

@@ -1,0 +1,52 @@
+"""Where clients have reached the gateway, as they see it."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from gateway.middleware.exchange import Exchange
+from gateway.policy.headers import forwarded_scheme
+from gateway.policy.host import normalize_host, routed_origins
+
+
+class ClientOrigins:
+    """Knows the origin of a request: its scheme and authority on the client's side.
+
+    `public_url` is the origin by which clients reach the gateway, `hosts` are those that routes
+    name, reached by the same scheme and port.
+    """
+
+    def __init__(
+        self,
+        public_url: str,
+        hosts: Iterable[str],
+        trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
+    ) -> None:
+        self._public_url = public_url
+        self._trusted_proxies = trusted_proxies
+        self._known = routed_origins(public_url, hosts)
+        self._known[normalize_host(public_url.partition("://")[2]) or ""] = public_url
+
+    def is_trusted(self, peer: str) -> bool:
+        """Say whether the address at the other end is a proxy that is believed."""
+        if not self._trusted_proxies or peer == "unix":
+            return False
+        address = ip_address(peer)
+        return any(address in network for network in self._trusted_proxies)
+
+    def of(self, exchange: Exchange) -> str:
+        """Give the origin by which the client made its request.
+
+        What a trusted proxy says of the scheme counts, then TLS of our own, then what the
+        configuration says of the host.
+        """
+        if exchange.authority is None:
+            return self._public_url
+        scheme = None
+        if self.is_trusted(exchange.peer):
+            scheme = forwarded_scheme(exchange.message.raw_headers)
+        elif exchange.protocol.ssl_context is not None:
+            scheme = "https"
+        known = self._known.get(exchange.host or "")
+        if known is not None and (scheme is None or known.startswith(f"{scheme}:")):
+            return known
+        return f"{scheme or 'http'}://{exchange.authority.decode('latin-1')}"
