@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench screenshots lock clean
+.PHONY: help run test check format bench soak screenshots lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ bench: $(VENV)/.installed-dev ## Measure the guard against nginx, the authorizat
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m benchmarks.authserver $(ARGS)
 	@$(BIN)/python -m benchmarks.footprint $(ARGS)
+
+soak: $(VENV)/.installed-dev ## Half an hour of load before servers that break and die (ARGS="--minutes 5")
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 screenshots: $(VENV)/.installed-dev ## Take a picture of every page for people, into build/screenshots
 	@$(BIN)/python -m tests.e2e.screenshots build/screenshots $(ARGS)

@@ -151,6 +151,7 @@ class Recorder:
             client_id=token.client_id if token is not None else None,
             subject=token.subject if token is not None else None,
             upstream=exchange.upstream,
+            server=forwarded.server if forwarded is not None else None,
             duration=exchange.duration,
             upstream_duration=forwarded.seconds_to_head if forwarded is not None else 0.0,
             bytes_received=exchange.bytes_received,

@@ -42,6 +42,7 @@ class LogEntry:
     client_id: str | None = None
     subject: str | None = None
     upstream: str | None = None
+    server: str | None = None
     duration: float = 0.0
     upstream_duration: float = 0.0
     bytes_received: int = 0
@@ -168,6 +169,8 @@ def format_json(stamp: str, entry: LogEntry) -> str:
         line += f',"subject":{quote(entry.subject)}'
     if entry.upstream is not None:
         line += f',"upstream":"{entry.upstream}","upstream_ms":{entry.upstream_duration * 1000:.3f}'
+    if entry.server is not None:
+        line += f',"server":{quote(entry.server)}'
     return line + "}\n"
 
 

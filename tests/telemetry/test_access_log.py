@@ -43,6 +43,7 @@ def entry(**members) -> LogEntry:
         "client_id": "app",
         "subject": None,
         "upstream": "orders",
+        "server": "10.0.0.1:8000",
         "duration": 0.0123456,
         "upstream_duration": 0.01,
         "bytes_received": 3,
@@ -107,13 +108,21 @@ def test_a_line_of_json_has_these_members():
         "subject": "5e1f",
         "upstream": "orders",
         "upstream_ms": 10.0,
+        "server": "10.0.0.1:8000",
     }
 
 
 def test_members_that_say_nothing_are_left_out():
     line = format_json(
         STAMP,
-        entry(client_id=None, upstream=None, reason=Reason.MISSING_TOKEN, status=401, route="-"),
+        entry(
+            client_id=None,
+            upstream=None,
+            server=None,
+            reason=Reason.MISSING_TOKEN,
+            status=401,
+            route="-",
+        ),
     )
     assert json.loads(line).keys() == {
         "time", "request_id", "peer", "method", "host", "path", "route", "outcome", "status",
@@ -125,8 +134,8 @@ def test_an_entry_has_no_room_for_a_token_or_a_query():
     """What is not told cannot be written: these fields are all there are."""
     assert set(LogEntry.__slots__) == {
         "request_id", "peer", "method", "host", "path", "route", "status", "reason", "detail",
-        "client_id", "subject", "upstream", "duration", "upstream_duration", "bytes_received",
-        "bytes_sent", "is_refused",
+        "client_id", "subject", "upstream", "server", "duration", "upstream_duration",
+        "bytes_received", "bytes_sent", "is_refused",
     }  # fmt: skip
 
 
