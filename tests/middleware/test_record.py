@@ -49,6 +49,7 @@ async def test_forwarded_request_is_counted_and_logged(stage: Stage) -> None:
         "client_id": "client-1",
         "subject": "5c1f",
         "upstream": "orders",
+        "server": f"127.0.0.1:{stage.service.port}",
     }
 
 
