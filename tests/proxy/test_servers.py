@@ -10,6 +10,8 @@ import pytest
 import gateway.proxy.health
 import gateway.proxy.resolving
 import gateway.proxy.upstream
+from gateway.proxy.server import ServerOrigin
+from gateway.proxy.upstream import Upstream, UpstreamLimits
 from tests.proxy.stage import OK, PATIENCE, Peer, Seen, Service, Stage
 
 GET = b"GET /public/a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -163,6 +165,29 @@ async def test_request_that_met_a_closed_connection_is_repeated_at_the_less_busy
     await assert_counts(stage, count(pair[0], "answered", 2) | count(pair[0], "unavailable"))
 
 
+async def test_request_is_repeated_on_a_new_connection_only(stage: Stage) -> None:
+    """Whatever took away one that was kept may have taken the others."""
+    await stage.open()
+    clients = [await stage.client(GET) for _ in range(2)]
+    kept = [await stage.accept() for _ in range(2)]
+    for peer in kept:
+        await peer.head()
+        peer.send(OK)
+    for client in clients:
+        await client.answer()
+    clients[0].send(GET)
+    heads = [asyncio.create_task(peer.head()) for peer in kept]
+    await asyncio.wait(heads, return_when=asyncio.FIRST_COMPLETED)
+    [asked] = [peer for peer, head in zip(kept, heads, strict=True) if head.done()]
+    asked.reset()
+    fresh = await stage.accept()
+    await fresh.head()
+    fresh.send(OK)
+    assert (await clients[0].answer()).status == 200
+    for head in heads:
+        head.cancel()
+
+
 async def test_repetitions_end_with_their_budget(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,13 +284,32 @@ async def test_when_all_have_failed_all_are_tried(stage: Stage, pair: list[Servi
     await answer_on(pair[1], client)
 
 
-async def test_only_server_of_an_upstream_is_never_left_out(stage: Stage) -> None:
+async def test_only_server_of_an_upstream_is_never_left_out(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
     await stage.open()
     stage.service.close()
     for _ in range(4):
         assert (await stage.ask(GET)).status == 502
     await stage.service.open()
     await stage.pass_through(GET)
+    assert "left out" not in caplog.text
+
+
+@pytest.mark.usefixtures("in_order")
+async def test_failures_count_only_in_a_row(stage: Stage, pair: list[Service]) -> None:
+    await open_before(stage, pair)
+    unsteady = pair[0]
+    for is_failing in (True, True, False, True, True):
+        client = await stage.client(GET)
+        peer = await unsteady.accept()
+        await peer.head()
+        if not is_failing:
+            peer.send(CLOSING)
+        peer.close()
+        assert (await client.answer()).status == (502 if is_failing else 200)
+        client.close()
+    await is_up(stage, unsteady, expected=True)
 
 
 async def check_peer(service: Service) -> Peer:
@@ -334,7 +378,9 @@ async def test_request_beyond_the_bound_waits_for_a_connection(
 async def test_request_that_finds_no_place_to_wait_is_a_503(
     stage: Stage, pair: list[Service]
 ) -> None:
-    await open_before(stage, pair[:1], limits={"connections": 1, "waiting": 0})
+    await open_before(
+        stage, pair[:1], limits={"connections": 1, "waiting": 0}, timeouts={"connect": "60s"}
+    )
     first = await stage.client(GET)
     peer = await pair[0].accept()
     refusal = await stage.ask(GET)
@@ -378,6 +424,23 @@ async def test_client_that_leaves_the_line_takes_no_place_with_it(
     await peer.head()
     peer.send(OK)
     assert (await first.answer()).status == 200
+
+
+async def test_place_that_is_given_as_nobody_wants_it_any_more_is_given_back() -> None:
+    origin = ServerOrigin("127.0.0.1:1", b"127.0.0.1:1", host="127.0.0.1", port=1)
+    upstream = Upstream("orders", [origin], UpstreamLimits(connections=1, waiting=1), 1.0)
+    server = upstream.take_server()
+    assert server is not None
+    waiting = asyncio.create_task(upstream.wait_for_server((), 10.0))
+    while not upstream.count_waiting():  # noqa: ASYNC110 - it tells nobody
+        await asyncio.sleep(0)
+    upstream.release(server, None)
+    assert server.in_flight == 1
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert server.in_flight == 0
+    await upstream.close()
 
 
 # Where servers are.
@@ -444,6 +507,20 @@ async def test_name_that_leads_elsewhere_is_followed(
     assert old.is_untouched
     for service in (old, new):
         service.close()
+
+
+async def test_deadline_holds_for_a_request_whose_address_is_gone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(monkeypatch)
+    names.addresses = ("127.0.0.1",)
+    await stage.service.open()
+    server = f"http://app.internal:{stage.service.port}"
+    await stage.open(upstreams={"orders": {"servers": [server], "timeouts": {"response": "500ms"}}})
+    client = await stage.client(GET)
+    await stage.accept()
+    names.addresses = ("127.0.0.2",)
+    assert (await client.answer()).reason == "upstream_timeout"
 
 
 async def test_name_that_cannot_be_looked_up_for_a_while_keeps_its_addresses(
