@@ -24,7 +24,7 @@ run: $(VENV)/.installed-run ## Start the guard in front of a small legacy servic
 
 test: $(VENV)/.installed-dev ## Run all the tests (ARGS="-k name" goes to pytest)
 	@$(BIN)/python tests/parts/get.py test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: $(VENV)/.installed-dev ## Check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

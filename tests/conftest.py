@@ -1,6 +1,7 @@
 """What every test shares: how much hypothesis tries, and the real parts."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,20 @@ settings.register_profile(
     "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives all processes of a run one seed for hashes: a set in a test's name reads alike in each.
+
+    They compare the names that they have collected, and a run where those differ ends at once.
+    """
+    if not hasattr(config, "workerinput"):
+        os.environ.setdefault("PYTHONHASHSEED", str(secrets.randbelow(2**32)))
+
+
+def pytest_report_header() -> str:
+    """Says what a run needs to be done again alike."""
+    return f"PYTHONHASHSEED={os.environ['PYTHONHASHSEED']}"
 
 
 def _part(name: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from aiohttp import ClientSession
+from argon2 import PasswordHasher
 from yarl import URL
 
 from gateway.authserver.people.passwords import hash_password
@@ -19,7 +20,9 @@ from tests.authserver.conftest import ISSUER
 from tests.authserver.people_fixtures import CALLBACK, CHALLENGE
 
 PASSWORD = "correct horse 배터리"
-HASH = hash_password(PASSWORD)
+# What the pages are tested with, since they do the same whatever a hash costs.
+HASHER = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+HASH = hash_password(PASSWORD, HASHER)
 COOKIE = "gateway-session"
 REQUEST: Mapping[str, str] = {
     "response_type": "code",

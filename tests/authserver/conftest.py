@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -251,8 +252,23 @@ def surroundings() -> Surroundings:
 
 
 @pytest.fixture
+def cheap_passwords() -> Iterator[None]:
+    """Servers hash passwords in no time; what it costs otherwise is people/test_passwords.py's."""
+    from gateway.authserver.people import browser
+    from tests.authserver.browser_fixtures import HASHER
+
+    # One of its own: a test's other patches are undone before its server is closed.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(browser, "Passwords", partial(browser.Passwords, HASHER))
+        yield
+
+
+@pytest.fixture
 async def server(
-    options: AuthorizationServerOptions, clock: Clock, surroundings: Surroundings
+    options: AuthorizationServerOptions,
+    clock: Clock,
+    surroundings: Surroundings,
+    cheap_passwords: None,
 ) -> "AsyncIterator[EmbeddedServer]":
     from gateway.authserver.server import EmbeddedServer
 

@@ -107,7 +107,7 @@ async def test_another_method_is_refused(endpoints: Endpoints, path: str, method
         (b"a=1", {"Content-Type": "text/plain"}, 415),
         (b"a=1", {"Content-Type": "multipart/form-data; boundary=x"}, 415),
         (b"a=1", {"Content-Type": "nonsense"}, 415),
-        (gzip.compress(b"a=1"), {"Content-Encoding": "gzip"}, 415),
+        (gzip.compress(b"a=1", mtime=0), {"Content-Encoding": "gzip"}, 415),
         (b"a=1&a=1", {}, 400),
         (b"token=1&token=1", {}, 400),
         (b"resource=https://a.example&resource=https://a.example", {}, 400),

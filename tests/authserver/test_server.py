@@ -133,7 +133,19 @@ async def test_a_revocation_by_another_process_is_seen_by_the_next_question(
 
 
 @pytest.mark.parametrize(
-    "token", ["", "x", "gw_at_", new_token("cs"), "ü" * 55, "\0", "%s", "a" * 1_000_000, "\udcff"]
+    "token",
+    ["", "x", "gw_at_", new_token("cs"), "ü" * 55, "\0", "%s", "a" * 1_000_000, "\udcff"],
+    ids=[
+        "empty",
+        "one letter",
+        "a prefix",
+        "a client's secret",
+        "no ASCII",
+        "NUL",
+        "percent",
+        "long",
+        "a surrogate",
+    ],
 )
 async def test_what_has_not_the_form_of_a_token_costs_no_look_up(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, token: str

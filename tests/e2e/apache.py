@@ -39,6 +39,9 @@ SetEnvIf Request_URI "^/git/" REMOTE_USER=guarded
 </Directory>
 """
 
+# To compress random bytes, or to look for what they have in common, takes git long for nothing.
+PACKING = ("core.compression", "pack.window")
+
 
 @dataclass(frozen=True)
 class Apache:
@@ -58,6 +61,8 @@ def running_apache(program: Path, git: Path) -> Iterator[Apache]:
             (folder / name).mkdir()
         repository = folder / "repositories" / "big.git"
         subprocess.run([git, "init", "--quiet", "--bare", repository], check=True)
+        for name in PACKING:
+            subprocess.run([git, "-C", repository, "config", name, "0"], check=True)
         _give_away(folder)
         port = free_port()
         configuration = folder / "apache.conf"

@@ -4,7 +4,6 @@ import json
 import queue
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,16 +15,12 @@ from pathlib import Path
 
 import requests
 
+from tests.parts.ports import free_port
+
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 
 GATEWAY = Path(sys.executable).parent / "gateway"
-
-
-def free_port() -> int:
-    """Gives a port that nobody listens on, for what must be named before anyone listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10.0, what: str = "") -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.apache import running_apache
+from tests.e2e.apache import PACKING, running_apache
 from tests.e2e.programs import embedded_server, running_gateway
 
 MIB = 1024 * 1024
@@ -150,6 +150,8 @@ def test_git_pushes_and_clones_a_repository_of_50_mib(git, gateway, tmp_path) ->
     ours = tmp_path / "ours"
     ours.mkdir()
     run("init", "--quiet", "--initial-branch", "main", folder=ours)
+    for name in PACKING:
+        run("config", name, "0", folder=ours)
     for index in range(5):
         (ours / f"{index}.bin").write_bytes(secrets.token_bytes(REPOSITORY_BYTES // 5))
     run("add", "--all", folder=ours)

@@ -10,7 +10,6 @@ made durable: what it holds is gone when it stops.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ import psycopg
 from psycopg import sql
 
 from tests.parts.get import locate
+from tests.parts.ports import free_port
 
 USER = "gateway"
 PASSWORD = "sesame:open@home/now"  # what must be percent-encoded in a URL
@@ -51,7 +51,7 @@ class PostgresServer:
         # The server refuses root, and any other user could not enter root's temporary folders.
         self._owner = unprivileged_owner()
         self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._count = 0
 
@@ -203,9 +203,3 @@ def unprivileged_owner() -> dict[str, object]:
     if os.geteuid() != 0:
         return {}
     return {"user": "nobody", "group": "nogroup", "extra_groups": []}
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

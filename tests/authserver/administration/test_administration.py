@@ -239,7 +239,11 @@ def test_a_revoked_token_keeps_its_time_and_gives_its_revocation_again(
     assert found.revoked_at == first
 
 
-@pytest.mark.parametrize("token", ["", "x", new_token("at"), new_token("cs"), "ü"])
+@pytest.mark.parametrize(
+    "token",
+    ["", "x", new_token("at"), new_token("cs"), "ü"],
+    ids=["empty", "no form", "unknown", "a client's secret", "no ASCII"],
+)
 def test_a_token_of_nobody_is_neither_found_nor_revoked(
     administration: Administration, token: str
 ) -> None:

@@ -114,6 +114,16 @@ async def test_when_parameters_rise_the_right_password_is_hashed_anew() -> None:
         passwords.close()
 
 
+async def test_a_server_holds_passwords_to_the_librarys_parameters() -> None:
+    passwords = Passwords()
+    try:
+        verdict = await passwords.verify(hash_password("password", CHEAP), "password")
+    finally:
+        passwords.close()
+    assert verdict.new_hash is not None
+    assert extract_parameters(verdict.new_hash) == extract_parameters(PasswordHasher().hash("x"))
+
+
 async def test_at_most_two_are_hashed_at_once_and_few_wait(
     passwords: Passwords, hasher: Watched
 ) -> None:

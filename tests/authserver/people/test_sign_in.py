@@ -19,6 +19,7 @@ from gateway.authserver.server import EmbeddedServer
 from gateway.authserver.storage.database import Database
 from tests.authserver.browser_fixtures import (
     COOKIE,
+    HASH,
     PASSWORD,
     Browser,
     Page,
@@ -302,9 +303,7 @@ async def test_an_older_hash_is_replaced_at_sign_in_and_the_session_stays(
     with database.transaction() as connection:
         current = find_user(connection, user.id)
     assert current is not None
-    assert extract_parameters(current.password_hash) == extract_parameters(
-        PasswordHasher().hash("x")
-    )
+    assert extract_parameters(current.password_hash) == extract_parameters(HASH)
     assert browser.is_signed_in
     assert find_mark(browser.cookies[MARKS], current) is not None
 
@@ -330,6 +329,7 @@ async def test_a_trusted_proxys_word_tells_browsers_apart(
     clock: Clock,
     surroundings: Surroundings,
     anne: User,
+    cheap_passwords: None,
 ) -> None:
     from dataclasses import replace
     from ipaddress import ip_network
