@@ -23,7 +23,7 @@ from gateway.introspection.coalescing import CachedIntrospector
 from gateway.introspection.revocations import SOURCES, RevocationListener
 from gateway.middleware.answers import AnswerEditor
 from gateway.middleware.entrance import Entrance
-from gateway.middleware.front import FrontLimits, FrontServer
+from gateway.middleware.front import FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.origins import ClientOrigins
@@ -32,19 +32,22 @@ from gateway.middleware.watch import TunnelWatch
 from gateway.policy.interfaces import AuthorizationServerUnavailable, RevocationSink
 from gateway.policy.tokenformat import new_token
 from gateway.serving import (
-    BACKLOG,
     DRAIN_SECONDS,
     Addresses,
     StartFailure,
     bind_all,
     find_addresses,
+    front_limits,
+    listen,
     open_entrances,
+    open_handshakes,
     serve,
     take_real_port,
 )
 from gateway.settings import GatewaySettings, compile_routes
 from gateway.telemetry.access_log import AccessLog, LogEntry, never_blocking
 from gateway.telemetry.metrics import Metrics
+from gateway.tls import Handshake, TlsSite
 from gateway.upstreams import add_upstream_gauges, authorities_of, forwards_of, open_upstreams
 from gateway.vouching import find_embedded, make_state_dir, open_introspectors
 
@@ -101,15 +104,17 @@ class RunningGateway:
         recorder: Recorder,
         embedded: "EmbeddedServer | None",
         entrances: Mapping[str, Entrance],
+        handshakes: Mapping[str, Handshake],
     ) -> None:
         self.addresses = addresses
         self.metrics = metrics
         self.embedded = embedded
         self.entrances = entrances
+        self.handshakes = handshakes
         self.is_draining = False
         self._server = server
         self._recorder = recorder
-        self._sites: list[asyncio.Server] = []
+        self._sites: list[asyncio.Server | TlsSite] = []
 
     async def why_not_ready(self) -> str | None:
         """Give None when the gateway can serve, else the reason.
@@ -134,8 +139,10 @@ class RunningGateway:
 
     async def accept(self, sock: socket.socket) -> None:
         """Begin to accept clients."""
-        loop = asyncio.get_running_loop()
-        self._sites.append(await loop.create_server(self._server, sock=sock, backlog=BACKLOG))
+        site = await listen(
+            self._server, sock, self.entrances["guard"], self.handshakes.get("guard")
+        )
+        self._sites.append(site)
 
     async def drain(self) -> None:
         """Stop accepting, let the requests under way finish, close what remains."""
@@ -164,7 +171,13 @@ async def run_gateway(
         if gateway.embedded is not None:
             name = "authorization_server"
             application = gateway.embedded.application()
-            await serve(application, sockets[name], stack, gateway.entrances[name])
+            await serve(
+                application,
+                sockets[name],
+                stack,
+                gateway.entrances[name],
+                gateway.handshakes.get(name),
+            )
         await gateway.accept(sockets["guard"])
         stack.push_async_callback(gateway.drain)
         yield gateway
@@ -229,20 +242,15 @@ async def open_gateway(
         recorder = Recorder(guard, metrics, access_log, resource.metadata_url(None))
         stack.callback(recorder.settle)
         entrances = open_entrances(settings, metrics)
+        handshakes = await stack.enter_async_context(open_handshakes(settings, metrics))
         front = FrontServer(
             recorder,
             recorder.refuse_malformed,
-            FrontLimits(
-                headers=settings.limits.headers,
-                header_bytes=settings.limits.header_bytes,
-                head_seconds=settings.timeouts.head,
-                idle_seconds=settings.timeouts.idle,
-                drain_seconds=settings.timeouts.body,
-            ),
+            front_limits(settings),
             entrances["guard"],
         )
         embedded = find_embedded(settings, introspectors)
-        yield RunningGateway(addresses, metrics, front, recorder, embedded, entrances)
+        yield RunningGateway(addresses, metrics, front, recorder, embedded, entrances, handshakes)
 
 
 def _require_c_parser() -> None:

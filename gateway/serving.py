@@ -8,8 +8,8 @@ import asyncio
 import logging
 import resource
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,15 +17,17 @@ from aiohttp import web
 
 from gateway.middleware.endpoint import EndpointProtocol
 from gateway.middleware.entrance import Entrance
-from gateway.middleware.front import FrontLimits
+from gateway.middleware.front import BoundedProtocol, FrontLimits
 from gateway.policy.connections import (
     ConnectionBounds,
     Refused,
     needed_descriptors,
     share_descriptors,
 )
-from gateway.settings import Address, GatewaySettings
+from gateway.settings import Address, GatewaySettings, TlsSettings
+from gateway.settings.certificates import UnusablePair
 from gateway.telemetry.metrics import Metrics
+from gateway.tls import Handshake, ListenerCertificate, TlsSite, watch
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +116,8 @@ def raise_descriptor_limit() -> None:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        with suppress(OSError, ValueError):  # a sandbox forbids it: the bounds fit what there is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def open_entrances(settings: GatewaySettings, metrics: Metrics) -> dict[str, Entrance]:
@@ -161,21 +164,93 @@ def open_entrances(settings: GatewaySettings, metrics: Metrics) -> dict[str, Ent
     return entrances
 
 
+@asynccontextmanager
+async def open_handshakes(
+    settings: GatewaySettings, metrics: Metrics
+) -> AsyncIterator[dict[str, Handshake]]:
+    """Load the certificates of the listeners that speak TLS, and renew them as they change on disk.
+
+    Raises StartFailure.
+    """
+    handshakes = {}
+    for name, (tls, limits) in _speaking_tls(settings).items():
+        try:
+            certificate = ListenerCertificate(name, tls)
+        except UnusablePair as unusable:
+            raise StartFailure(f"tls of listener {name}: {unusable}") from unusable
+        metrics.tls_handshake_failures.start_at_zero(name)
+        for result in ("success", "failure"):
+            metrics.tls_reloads.start_at_zero(name, result)
+        count_failure = partial(metrics.tls_handshake_failures.count, name)
+        handshakes[name] = Handshake(certificate, limits, count_failure)
+    if not handshakes:
+        yield handshakes
+        return
+    certificates = [handshake.certificate for handshake in handshakes.values()]
+    metrics.add_gauge(
+        "gateway_tls_certificate_not_after_seconds",
+        "When the certificate of a listener expires, in Unix seconds",
+        ("listener",),
+        lambda: [((one.listener,), one.not_after) for one in certificates],
+    )
+    watching = asyncio.create_task(watch(certificates, metrics.tls_reloads.count))
+    try:
+        yield handshakes
+    finally:
+        watching.cancel()
+
+
+def _speaking_tls(settings: GatewaySettings) -> dict[str, tuple[TlsSettings, FrontLimits]]:
+    speaking = {}
+    if settings.tls is not None:
+        speaking["guard"] = settings.tls, front_limits(settings)
+    for server in settings.authorization_servers.values():
+        if server.embedded is not None and server.embedded.tls is not None:
+            speaking["authorization_server"] = server.embedded.tls, _ENDPOINT_LIMITS
+    return speaking
+
+
+def front_limits(settings: GatewaySettings) -> FrontLimits:
+    """Give what bounds the connections to the guard."""
+    return FrontLimits(
+        headers=settings.limits.headers,
+        header_bytes=settings.limits.header_bytes,
+        head_seconds=settings.timeouts.head,
+        idle_seconds=settings.timeouts.idle,
+        drain_seconds=settings.timeouts.body,
+    )
+
+
+async def listen(
+    make_protocol: Callable[..., BoundedProtocol],
+    sock: socket.socket,
+    entrance: Entrance,
+    handshake: Handshake | None = None,
+) -> asyncio.Server | TlsSite:
+    """Accept clients at a bound socket; closing what this gives ends that."""
+    if handshake is not None:
+        return TlsSite(sock, make_protocol, entrance, handshake)
+    # The loop's own accepts twice as fast; there the protocol itself asks the entrance.
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(make_protocol, sock=sock, backlog=BACKLOG)
+
+
 async def serve(
     application: web.Application,
     sock: socket.socket,
     stack: AsyncExitStack,
     entrance: Entrance | None = None,
+    handshake: Handshake | None = None,
 ) -> None:
     """Serve an application that is not the guard; the stack ends it."""
+    entrance = entrance or Entrance(_FEW_CONNECTIONS)
     make_protocol = await start(application, stack, entrance)
-    loop = asyncio.get_running_loop()
-    site = await loop.create_server(make_protocol, sock=sock, backlog=BACKLOG)
+    site = await listen(make_protocol, sock, entrance, handshake)
     stack.callback(site.close)
 
 
 async def start(
-    application: web.Application, stack: AsyncExitStack, entrance: Entrance | None = None
+    application: web.Application, stack: AsyncExitStack, entrance: Entrance
 ) -> Callable[[], EndpointProtocol]:
     """Start an application that is not the guard, and give what makes the protocol of a connection.
 
@@ -192,6 +267,6 @@ async def start(
         EndpointProtocol,
         server,
         _ENDPOINT_LIMITS,
-        entrance or Entrance(_FEW_CONNECTIONS),
+        entrance,
         loop=asyncio.get_running_loop(),
     )

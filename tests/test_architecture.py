@@ -17,6 +17,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"app"}),
     frozenset({"vouching"}),
     frozenset({"serving", "upstreams"}),
+    frozenset({"tls"}),
     frozenset({"admin", "authserver", "client", "middleware", "proxy"}),
     frozenset({"introspection"}),
     frozenset({"telemetry"}),

@@ -367,7 +367,7 @@ def test_alerts_ask_for_metrics_that_there_are():
         re.sub(r"_(bucket|sum|count)$", "", name)
         for name in re.findall(r"\bgateway_[a-z_]+", alerts)
     }
-    source = (ROOT / "gateway" / "telemetry" / "metrics.py").read_text(encoding="utf-8")
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "gateway").rglob("*.py"))
     assert asked
     assert asked <= set(re.findall(r'"(gateway_[a-z_]+)"', source))
     reasons = set(re.findall(r"(?<=[\"|])[a-z]+(?:_[a-z]+)+(?=[\"|])", alerts))

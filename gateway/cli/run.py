@@ -49,16 +49,19 @@ async def serve(settings: GatewaySettings) -> None:
         # What has been made by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        typer.echo(describe(gateway.addresses), err=True)
+        typer.echo(describe(settings, gateway.addresses), err=True)
         await stop.wait()
         typer.echo("gateway: draining", err=True)
 
 
-def describe(addresses: Addresses) -> str:
+def describe(settings: GatewaySettings, addresses: Addresses) -> str:
     """Say in one line where everything listens."""
-    parts = [f"gateway: ready on http://{addresses.guard}", f"admin http://{addresses.admin}"]
-    if addresses.authorization_server is not None:
-        parts.append(f"authorization server http://{addresses.authorization_server}")
+    scheme = "http" if settings.tls is None else "https"
+    parts = [f"gateway: ready on {scheme}://{addresses.guard}", f"admin http://{addresses.admin}"]
+    for server in settings.authorization_servers.values():
+        if server.embedded is not None:
+            scheme = "http" if server.embedded.tls is None else "https"
+            parts.append(f"authorization server {scheme}://{addresses.authorization_server}")
     return ", ".join(parts)
 
 

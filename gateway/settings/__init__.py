@@ -6,6 +6,7 @@ The way of a file, one module each:
     shapes      how a value is read, and what the JSON Schema says of it;
                 the single values are in scalars (text), literals and secret
     models      what can be set: fields with shapes, defaults and descriptions
+    certificates, tls   what listeners that speak TLS have on disk
     draft       what was read, perhaps incomplete
     rules       errors that join several keys; lints: warnings
     completion  what follows from the rest, absolute paths
@@ -29,6 +30,7 @@ from gateway.settings.models import (
     UpstreamSettings,
 )
 from gateway.settings.routes import compile_routes
+from gateway.settings.tls_models import TlsSettings
 
 __all__ = [
     "Address",
@@ -43,6 +45,7 @@ __all__ = [
     "SettingsError",
     "SettingsUnreadable",
     "Severity",
+    "TlsSettings",
     "UpstreamSettings",
     "compile_routes",
     "examine",

@@ -11,6 +11,7 @@ from gateway.settings.database import DatabaseUrl
 from gateway.settings.secret import Secret
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Derived, Section, Table
+from gateway.settings.tls_models import TlsSettings
 
 
 class BrandSettings(Settings):
@@ -33,8 +34,11 @@ class EmbeddedSettings(Settings):
         default=Address("127.0.0.1", 8081),
         description="Where it listens: an address of its own, never shared with what it guards.",
     )
+    tls: Annotated[TlsSettings | None, Section(TlsSettings)] = Field(
+        default=None, description="The certificate of `listen`, for https; else plain http."
+    )
     issuer: Annotated[
-        str, scalars.EMBEDDED_ISSUER, Derived("`http://` and `listen`, where that is loopback")
+        str, scalars.EMBEDDED_ISSUER, Derived("`listen`, where that is loopback or speaks TLS")
     ] = Field(
         description="The origin by which clients know it; https, or http on loopback. No path.",
     )

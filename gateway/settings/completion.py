@@ -5,17 +5,22 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from gateway.settings.addresses import Address, Origin, is_every_interface, is_loopback
+from gateway.settings.addresses import Address, Origin, is_every_interface
 from gateway.settings.authorization_server_models import EmbeddedSettings
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.models import GatewaySettings, RouteSettings
+from gateway.settings.tls_models import TlsSettings
 
 
-def derive_origin(listen: Address, *, only_loopback: bool) -> str | None:
-    """Give the origin by which a listener is reached over plain http; None when it does not say."""
-    if is_every_interface(listen.host) or (only_loopback and not is_loopback(listen.host)):
+def derive_origin(listen: Address, *, has_tls: bool, must_be_secure: bool = False) -> str | None:
+    """Give the origin by which a listener is reached; None when it does not say.
+
+    `must_be_secure`: neither does it say when strangers would read along.
+    """
+    origin = Origin("https" if has_tls else "http", listen.host, listen.port)
+    if is_every_interface(listen.host) or (must_be_secure and not origin.is_secure):
         return None
-    return str(Origin("http", listen.host, listen.port))
+    return str(origin)
 
 
 def locate_state_dir(settings: GatewaySettings, folder: Path) -> Path:
@@ -38,7 +43,9 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
     """
     state_dir = locate_state_dir(settings, folder)
     servers = {
-        name: server.model_copy(update={"embedded": _complete_embedded(server.embedded, state_dir)})
+        name: server.model_copy(
+            update={"embedded": _complete_embedded(server.embedded, state_dir, folder)}
+        )
         if server.embedded is not None
         else server
         for name, server in settings.authorization_servers.items()
@@ -55,18 +62,33 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
         "authorization_servers": servers,
         "upstreams": upstreams,
         "routes": routes,
+        "tls": _complete_tls(settings.tls, folder),
     }
     if "public_url" not in settings.model_fields_set:
-        update["public_url"] = derive_origin(settings.listen, only_loopback=False)
+        update["public_url"] = derive_origin(settings.listen, has_tls=settings.tls is not None)
     # The shapes have read every value; the models have the last word on what came of it.
     return GatewaySettings.model_validate(settings.model_copy(update=update))
 
 
-def _complete_embedded(embedded: EmbeddedSettings, state_dir: Path) -> EmbeddedSettings:
+def _complete_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:
+    if tls is None:
+        return None
+    # Not resolved: where symbolic links lead changes with each renewal.
+    return tls.model_copy(update={"certificate": folder / tls.certificate, "key": folder / tls.key})
+
+
+def _complete_embedded(
+    embedded: EmbeddedSettings, state_dir: Path, folder: Path
+) -> EmbeddedSettings:
     url = locate_database(embedded.database.get_secret_value(), state_dir)
-    update: dict[str, object] = {"database": SecretStr(url)}
+    update: dict[str, object] = {
+        "database": SecretStr(url),
+        "tls": _complete_tls(embedded.tls, folder),
+    }
     if "issuer" not in embedded.model_fields_set:
-        update["issuer"] = derive_origin(embedded.listen, only_loopback=True)
+        update["issuer"] = derive_origin(
+            embedded.listen, has_tls=embedded.tls is not None, must_be_secure=True
+        )
     return embedded.model_copy(update=update)
 
 

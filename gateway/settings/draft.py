@@ -47,6 +47,10 @@ class Draft:
         """Record an error at the nearest place that the file has for the key."""
         self.reading.report(self._mark(path), path, Problem(finding_id, what, mend))
 
+    def refuse(self, path: KeyPath, problem: Problem) -> None:
+        """Record an error that somebody else has put into words."""
+        self.reading.report(self._mark(path), path, problem)
+
     def warn(self, path: KeyPath, finding_id: str, what: str, mend: str) -> None:
         """Record a warning at the nearest place that the file has for the key."""
         problem = Problem(finding_id, what, mend)

@@ -12,6 +12,7 @@ from gateway.settings.database import has_password
 from gateway.settings.document import Scalar
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted, suggest
+from gateway.settings.tls import warn_of_certificates, warn_of_readable_keys
 
 Lint = Callable[[Draft], None]
 
@@ -154,7 +155,7 @@ def warn_of_plain_public_url(draft: Draft) -> None:
         origin = parse_origin(draft.settings.public_url)
         if not origin.is_secure:
             what = "clients send their tokens over plain http, readable on the way"
-            mend = f"put TLS before the gateway and write https://{origin.host}"
+            mend = f"write https://{origin.host}, with tls here or before the gateway"
             draft.warn(("public_url",), "public-url-plain-http", what, mend)
 
 
@@ -198,4 +199,6 @@ LINTS: Final[tuple[Lint, ...]] = (
     warn_of_exposed_admin,
     warn_of_plain_public_url,
     warn_of_plain_secrets,
+    warn_of_certificates,
+    warn_of_readable_keys,
 )

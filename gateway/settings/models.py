@@ -18,6 +18,7 @@ from gateway.settings.addresses import Address, IPNetwork
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Derived, Items, Section, Table
+from gateway.settings.tls_models import TlsSettings
 
 AccessLog = Literal["all", "refusals", "none"]
 LogFormat = Literal["auto", "json", "text"]
@@ -315,10 +316,13 @@ class GatewaySettings(Settings):
         default=Address("127.0.0.1", 9090),
         description="Where the operator finds metrics and health; never for clients.",
     )
+    tls: Annotated[TlsSettings | None, Section(TlsSettings)] = Field(
+        default=None, description="The certificate of `listen`, for https; else plain http."
+    )
     public_url: Annotated[
         str,
         scalars.PUBLIC_ORIGIN,
-        Derived("`http://` and `listen`, unless that is every interface"),
+        Derived("`listen`, unless that is every interface; `https://` with `tls`"),
     ] = Field(description="The origin by which clients reach the gateway. No path.")
     state_dir: Annotated[Path, scalars.FOLDER] = Field(
         default=Path("state"),

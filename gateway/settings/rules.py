@@ -12,6 +12,7 @@ from gateway.settings.completion import derive_origin, locate_database, locate_s
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, join_words, quoted, render_path, suggest
+from gateway.settings.tls import check_certificates
 
 Rule = Callable[[Draft], None]
 
@@ -21,7 +22,7 @@ def check_public_url(draft: Draft) -> None:
     if draft.has("public_url") or not draft.is_sound("listen"):
         return
     listen = draft.settings.listen
-    if derive_origin(listen, only_loopback=False) is None:
+    if derive_origin(listen, has_tls=draft.has("tls")) is None:
         what = f"listening on {listen} does not say how clients reach the gateway"
         mend = "add public_url with the origin that they use"
         draft.error(("listen",), "missing-public-url", what, mend)
@@ -78,7 +79,9 @@ def check_embedded_issuer(draft: Draft) -> None:
         if draft.has(*path, "issuer"):
             issuer, place = embedded.issuer, (*path, "issuer")
         else:
-            derived = derive_origin(embedded.listen, only_loopback=True)
+            derived = derive_origin(
+                embedded.listen, has_tls=draft.has(*path, "tls"), must_be_secure=True
+            )
             if derived is None:
                 what = f"listening on {embedded.listen} does not say how clients reach it"
                 mend = "add issuer with its https origin"
@@ -245,7 +248,7 @@ def _public_url(draft: Draft) -> str | None:
     if draft.has("public_url"):
         return draft.settings.public_url if draft.is_sound("public_url") else None
     return (
-        derive_origin(draft.settings.listen, only_loopback=False)
+        derive_origin(draft.settings.listen, has_tls=draft.has("tls"))
         if draft.is_sound("listen")
         else None
     )
@@ -270,6 +273,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_authorization_servers,
     check_embedded_issuer,
     check_database_path,
+    check_certificates,
     check_listeners,
     check_upstreams,
     check_route_names,

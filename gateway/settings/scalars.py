@@ -309,4 +309,9 @@ UPSTREAM_SERVER: Final = Text(
     pattern=r"^(http://[^/?#@]+|unix:.+)$",
 )
 CHECK_PATH: Final = Text("a path", "/healthz", _parse_check_path, pattern="^/")
+FILE: Final[Text[Path]] = Text(
+    "a file",
+    "certificates/fullchain.pem",
+    partial(_parse_path, such_as="a file, as in certificates/fullchain.pem"),
+)
 FOLDER: Final[Text[Path]] = Text("a folder", "./state", _parse_folder, _format_folder)

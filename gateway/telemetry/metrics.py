@@ -95,6 +95,16 @@ class Metrics:
             "Connections closed before anything was read from them",
             ("listener", "reason"),
         )
+        self.tls_reloads = Counter(
+            "gateway_tls_reloads_total",
+            "Certificates that have changed on disk, by whether the new one could be used",
+            ("listener", "result"),
+        )
+        self.tls_handshake_failures = Counter(
+            "gateway_tls_handshake_failures_total",
+            "Connections that ended before their TLS handshake did",
+            ("listener",),
+        )
         self.tokens_issued = Counter(
             "gateway_tokens_issued_total", "Access tokens issued", ("grant_type",)
         )

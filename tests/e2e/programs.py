@@ -112,7 +112,7 @@ class Gateway:
 
     @property
     def address(self) -> tuple[str, int]:
-        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        host, _, port = self.url.partition("://")[2].rpartition(":")
         return host, int(port)
 
     def command(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
@@ -173,8 +173,8 @@ def running_gateway(
     program = Program(command, folder / "access.log", env=environment, **options)
     try:
         ready = program.wait_for_line(
-            r"ready on (?P<url>http://[^\s,]+), admin (?P<admin>http://[^\s,]+)"
-            r"(, authorization server (?P<server>http://[^\s,]+))?$"
+            r"ready on (?P<url>https?://[^\s,]+), admin (?P<admin>http://[^\s,]+)"
+            r"(, authorization server (?P<server>https?://[^\s,]+))?$"
         )
         yield Gateway(
             program,

@@ -27,6 +27,8 @@ CONTRACT = {
     "gateway_upstream_requests_total": ("counter", {"upstream", "server", "result"}),
     "gateway_upstream_duration_seconds": ("histogram", {"upstream"}),
     "gateway_tokens_issued_total": ("counter", {"grant_type"}),
+    "gateway_tls_reloads_total": ("counter", {"listener", "result"}),
+    "gateway_tls_handshake_failures_total": ("counter", {"listener"}),
     "gateway_connections_refused_total": ("counter", {"listener", "reason"}),
 }
 ROUTES = [
