@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+from aiohttp.hdrs import ORIGIN
+
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.origins import ClientOrigins
 from gateway.policy.adaptation import Adaptation
+from gateway.policy.cors import replace_fields
 from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.headers import HeaderPair
 from gateway.policy.mapping_back import BothSides, map_back, plain_authority
@@ -35,6 +38,9 @@ class AnswerEditor:
         fields = map_back(fields, self._sides(exchange, request, adaptation))
         if adaptation.response_headers is not None:
             fields = adaptation.response_headers.edit(fields)
+        if adaptation.cors is not None:
+            origins = exchange.headers.getall(ORIGIN, ())
+            fields = replace_fields(adaptation.cors, origins, fields)
         return fields
 
     def _sides(

@@ -21,6 +21,7 @@ from aiohttp.hdrs import (
 )
 
 from gateway.introspection.coalescing import CachedIntrospector
+from gateway.middleware.cors import answer_preflight
 from gateway.middleware.exchange import AnswerEditor, Exchange, ExchangeBody
 from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
@@ -30,6 +31,7 @@ from gateway.middleware.refuse import refuse
 from gateway.middleware.watch import TunnelWatch
 from gateway.policy.adaptation import adapt_request, encode_target
 from gateway.policy.bearer import read_bearer
+from gateway.policy.cors import PREFLIGHT_METHOD
 from gateway.policy.forwarding import (
     BodyFailure,
     Forward,
@@ -110,6 +112,8 @@ class Guard:
             return
         if self._resource.is_asked_for(exchange.path):
             await self._resource.answer(exchange)
+            return
+        if exchange.method == PREFLIGHT_METHOD and await answer_preflight(exchange, self._table):
             return
         route = find_route(
             self._table, exchange.host, exchange.path, exchange.method, exchange.ambiguities

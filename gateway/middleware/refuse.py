@@ -1,10 +1,12 @@
 """Builds every refusal, from the one table in `policy/rejection.py`."""
 
 import json
+from collections.abc import Iterable
 from email.utils import formatdate
 from html import escape
 from http import HTTPStatus
 
+from gateway.middleware.cors import cors_lines
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.respond import close_behind_unread_body, connection_header
 from gateway.policy.accept import prefers_html
@@ -39,6 +41,7 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
         wants_html=prefers_html(exchange.headers.get("Accept", "")),
         is_head=exchange.method == "HEAD",
         connection=connection_header(exchange),
+        extra=cors_lines(exchange),
     )
     exchange.status = refusal.status
     exchange.bytes_sent = len(answer)
@@ -55,8 +58,12 @@ def build_refusal(
     wants_html: bool,
     is_head: bool,
     connection: str | None,
+    extra: Iterable[str] = (),
 ) -> bytes:
-    """Write a refusal, head and body (RFC 9457; the challenge by RFC 6750, section 3)."""
+    """Write a refusal, head and body (RFC 9457; the challenge by RFC 6750, section 3).
+
+    `extra` are further lines of the head.
+    """
     refusal = rejection.refusal
     reason = refusal.shown_as or rejection.reason
     if wants_html:
@@ -80,6 +87,7 @@ def build_refusal(
         "X-Content-Type-Options: nosniff",
         f"X-Request-Id: {request_id}",
         f"Date: {formatdate(usegmt=True)}",
+        *extra,
     ]
     if wants_html:
         lines.append(f"Content-Security-Policy: {_PAGE_POLICY}")

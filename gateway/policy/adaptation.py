@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from gateway.policy.cors import CorsRules
 from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.header_edits import HeaderEdits
 from gateway.policy.rewriting import PathRewrite
@@ -13,7 +14,7 @@ class Adaptation:
 
     `host` is the Host that the upstream gets if `replaces_host`, None its own authority; `path` its
     path, None the client's. `secure_cookies` makes cookies Secure that reach the client over https.
-    The edits are None where there are none.
+    The edits and `cors` are None where there are none.
     """
 
     replaces_host: bool = False
@@ -21,13 +22,14 @@ class Adaptation:
     path: PathRewrite | None = None
     request_headers: HeaderEdits | None = None
     response_headers: HeaderEdits | None = None
+    cors: CorsRules | None = None
     secure_cookies: bool = False
 
     @property
     def edits_every_answer(self) -> bool:
         """Whether an answer is edited even when it points nowhere."""
         maps_cookies = self.replaces_host or self.path is not None or self.secure_cookies
-        return maps_cookies or self.response_headers is not None
+        return maps_cookies or self.response_headers is not None or self.cors is not None
 
 
 def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, query: str) -> None:

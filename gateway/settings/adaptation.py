@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.policy.adaptation import Adaptation
+from gateway.policy.cors import EVERY_ORIGIN, CorsRules
 from gateway.policy.header_edits import compile_edits
 from gateway.policy.headers import fold_name
 from gateway.policy.pattern import PatternError
 from gateway.policy.rewriting import compile_rewrite
-from gateway.settings.draft import Draft
+from gateway.settings.adaptation_models import CorsSettings
+from gateway.settings.draft import Draft, expand_methods
 from gateway.settings.findings import KeyPath
 from gateway.settings.models import RouteSettings
 
@@ -32,9 +34,22 @@ def compile_adaptation(route: RouteSettings) -> Adaptation | None:
         response_headers=compile_edits(
             set_=of_answers.set, add=of_answers.add, remove=of_answers.remove
         ),
+        cors=None if route.cors is None else _compile_cors(route, route.cors),
         secure_cookies=route.secure_cookies,
     )
     return None if adaptation == Adaptation() else adaptation
+
+
+def _compile_cors(route: RouteSettings, cors: CorsSettings) -> CorsRules:
+    of_route = expand_methods(route.match.methods)
+    return CorsRules(
+        origins=frozenset(cors.origins),
+        methods=cors.methods or (None if of_route is None else tuple(sorted(of_route))),
+        headers=cors.headers,
+        expose=cors.expose,
+        credentials=cors.credentials,
+        max_age=int(cors.max_age),
+    )
 
 
 def check_forward_path(draft: Draft) -> None:
@@ -91,6 +106,43 @@ def _check_authorization(draft: Draft, index: int, route: RouteSettings) -> None
                 what = "forward_token sends the client's token in this header"
                 mend = "remove forward_token, or this"
                 draft.error((*path, key, name), "authorization-twice", what, mend)
+
+
+def check_cors(draft: Draft) -> None:
+    """Every origin or some, never every one with credentials, and only what the route has."""
+    for index, route in draft.routes():
+        path: KeyPath = ("routes", index, "cors")
+        if route.cors is None or not draft.is_sound(*path):
+            continue
+        if EVERY_ORIGIN in route.cors.origins:
+            if len(route.cors.origins) > 1:
+                what = "* is every origin, so the others say nothing"
+                draft.error((*path, "origins"), "redundant-origins", what, "keep * or the others")
+            if route.cors.credentials:
+                what = "no browser takes * together with credentials, and any page could use them"
+                mend = "name the origins, or remove credentials"
+                draft.error((*path, "credentials"), "credentials-for-all", what, mend)
+        is_known = draft.is_sound("routes", index, "match")
+        of_route = expand_methods(route.match.methods) if is_known else None
+        for position, method in enumerate(route.cors.methods or ()):
+            if of_route is not None and method not in of_route:
+                what = f"the route does not take {method}"
+                mend = "remove it, or add it to match.methods"
+                draft.error((*path, "methods", position), "cors-method", what, mend)
+        _check_headers_of_cors(draft, index, route)
+
+
+def _check_headers_of_cors(draft: Draft, index: int, route: RouteSettings) -> None:
+    path: KeyPath = ("routes", index, "response_headers")
+    if not draft.is_sound(*path):
+        return
+    edits = route.response_headers
+    for key, names in (("set", edits.set), ("add", edits.add), ("remove", edits.remove)):
+        for position, name in enumerate(names):
+            if name.lower().startswith("access-control-"):
+                what = f"cors writes {name}"
+                place = position if key == "remove" else name
+                draft.error((*path, key, place), "cors-header", what, "remove it, or cors")
 
 
 _SECRET_NAME: Final = re.compile(

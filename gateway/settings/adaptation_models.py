@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from gateway.settings.headers import HEADER_NAME, HEADER_TEXT, HeaderValue
+from gateway.settings import literals, scalars
+from gateway.settings.headers import FIELD_NAME, HEADER_NAME, HEADER_TEXT, HeaderValue
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Items, Table
 
@@ -42,4 +43,28 @@ class ResponseHeaderSettings(Settings):
     )
     remove: Annotated[tuple[str, ...], Items(HEADER_NAME)] = Field(
         default=(), description="Headers of the upstream that stop here."
+    )
+
+
+class CorsSettings(Settings):
+    """Which pages of other origins may use the route from a browser (WHATWG Fetch)."""
+
+    origins: Annotated[
+        tuple[str, ...], Items(scalars.PAGE_ORIGIN, if_empty='name them, or write ["*"] for all')
+    ] = Field(description='The origins, exactly as browsers have them; `["*"]` is every one.')
+    methods: Annotated[tuple[str, ...] | None, Items(scalars.METHOD, if_empty="name some")] = Field(
+        default=None, description="The methods that they may use; all of the route when left out."
+    )
+    headers: Annotated[tuple[str, ...], Items(FIELD_NAME)] = Field(
+        default=("Authorization", "Content-Type"),
+        description="The headers that they may send besides those that every page may.",
+    )
+    expose: Annotated[tuple[str, ...], Items(FIELD_NAME)] = Field(
+        default=(), description="The headers of answers that they may read besides the usual ones."
+    )
+    credentials: Annotated[bool, literals.Switch()] = Field(
+        default=False, description="Lets browsers send cookies along."
+    )
+    max_age: Annotated[float, scalars.duration("1s", "24h", whole_seconds=True)] = Field(
+        default=600.0, description="How long a browser may remember the answer to a preflight."
     )

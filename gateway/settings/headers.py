@@ -23,10 +23,22 @@ _FRAMING: Final = HOP_BY_HOP | {b"content-length", b"expect", b"http2-settings"}
 _FORWARDING: Final = (b"x-forwarded", b"forwarded", b"x-real-ip")
 
 
-def _parse_name(text: str) -> str:
+def _parse_field(text: str) -> str:
     if _NAME.fullmatch(text) is None:
         what = f"{quoted(text)} is not the name of a header"
         raise Problem("invalid-header", what, "write it without colon and spaces, as in X-Api-Key")
+    if text == "*":
+        what = "* stands for no header"
+        raise Problem("invalid-header", what, "name each header")
+    return text
+
+
+FIELD_NAME: Final = Text("the name of a header", "X-Total", _parse_field, pattern=_NAME_PATTERN)
+"""The name of any field."""
+
+
+def _parse_name(text: str) -> str:
+    _parse_field(text)
     folded = fold_name(text.encode("ascii"))
     what = f"{text} is not for a route to change"
     if folded in _FRAMING:

@@ -13,7 +13,11 @@ from pydantic import Field
 from gateway.policy.path import LIFTABLE_KINDS
 from gateway.policy.routes import ClaimValue
 from gateway.settings import literals, scalars
-from gateway.settings.adaptation_models import RequestHeaderSettings, ResponseHeaderSettings
+from gateway.settings.adaptation_models import (
+    CorsSettings,
+    RequestHeaderSettings,
+    ResponseHeaderSettings,
+)
 from gateway.settings.addresses import Address, IPNetwork
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
 from gateway.settings.section import Settings
@@ -302,6 +306,11 @@ class RouteSettings(Settings):
     response_headers: ResponseHeaderSettings = Field(
         default_factory=ResponseHeaderSettings,
         description="What the client gets in other headers than the upstream sent.",
+    )
+    cors: Annotated[CorsSettings | None, Section(CorsSettings)] = Field(
+        default=None,
+        description="Which pages of other origins may use the route from a browser. Preflights are "
+        "answered by the gateway, without a token; what the upstream says of origins is replaced.",
     )
 
 

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import Final
 
 from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
-from gateway.settings.adaptation import check_forward_path, check_header_edits
+from gateway.settings.adaptation import check_cors, check_forward_path, check_header_edits
 from gateway.settings.addresses import Address, collide, parse_origin, reaches
 from gateway.settings.completion import derive_origin, locate_database, locate_state_dir
 from gateway.settings.database import SQLITE_SCHEME
@@ -282,4 +282,5 @@ RULES: Final[tuple[Rule, ...]] = (
     check_overlaps,
     check_forward_path,
     check_header_edits,
+    check_cors,
 )

@@ -210,6 +210,18 @@ def _parse_public_origin(text: str) -> str:
     return str(addresses.parse_origin(text))
 
 
+def _parse_page_origin(text: str) -> str:
+    if text == "*":
+        return text
+    if text == "null":
+        what = "null is the origin of any page that hides its own"
+        raise Problem("invalid-origin", what, "name the origin of the page")
+    if "*" in text:
+        what = f"a wildcard stands in {quoted(text)}"
+        raise Problem("invalid-origin", what, 'write each origin out, or "*" alone for all of them')
+    return str(addresses.parse_origin(text))
+
+
 def _require_secure(origin: addresses.Origin) -> None:
     if not origin.is_secure:
         what = "plain http leaves this machine, so that anybody on the way can read tokens"
@@ -286,6 +298,9 @@ FORWARD_HOST: Final = Text("keep, upstream or a host", "upstream", _parse_forwar
 FORWARD_PATH: Final = Text("a path", "/legacy/{tenant}/**", _parse_forward_path, pattern="^/")
 PUBLIC_ORIGIN: Final = Text(
     "an origin", "https://api.example.com", _parse_public_origin, pattern=r"^https?://[^/?#@]+$"
+)
+PAGE_ORIGIN: Final = Text(
+    "an origin", "https://app.example.com", _parse_page_origin, pattern=r"^(\*|https?://[^/?#@*]+)$"
 )
 EMBEDDED_ISSUER: Final = Text(
     "an origin", "https://login.example.com", _parse_embedded_issuer, pattern=r"^https?://[^/?#@]+$"

@@ -98,3 +98,23 @@ async def test_the_log_has_the_path_that_the_client_asked_for(stage: Stage) -> N
     await stage.pass_through(get(b"/shop/a"))
     [entry] = await stage.log()
     assert entry["path"] == "/shop/a"
+
+
+async def test_what_a_route_allows_in_its_paths_is_copied_as_it_stands(stage: Stage) -> None:
+    """Opaque inside a captured segment, and empty segments inside `**`."""
+    allowed = ["encoded_slash", "semicolon", "empty_segment"]
+    legacy = route("/t/{tenant}/**", forward_path="/app/{tenant}/**", allow_in_path=allowed)
+    await stage.open(routes=[legacy])
+    seen, _ = await stage.pass_through(get(b"/t/a%2fb;v=1/x//y%5C/"))
+    assert seen.line == b"GET /app/a%2Fb;v=1/x//y%5C/ HTTP/1.1"
+
+
+async def test_a_stripped_prefix_leaves_no_host_where_empty_segments_are_allowed(
+    stage: Stage,
+) -> None:
+    legacy = route("/shop/**", forward_path="/**", allow_in_path=["empty_segment"])
+    await stage.open(routes=[legacy])
+    answer = await stage.ask(get(b"/shop//evil.example/"))
+    assert (answer.status, answer.reason) == (400, "ambiguous_path")
+    seen, _ = await stage.pass_through(get(b"/shop/a//b"))
+    assert seen.line == b"GET /a//b HTTP/1.1"

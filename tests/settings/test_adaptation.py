@@ -170,3 +170,56 @@ def test_no_finding_quotes_the_value_of_a_header_of_requests(check: Check, value
 def test_a_secret_of_elsewhere_is_held_to_the_same_rules(check: Check) -> None:
     [found] = check(edits("request_headers: {set: {X-A: {env: A}}}"), {"A": " x "})
     assert "or a blank at one of its ends" in found
+
+
+@pytest.mark.parametrize(
+    ("section", "finding"),
+    [
+        ('{origins: ["*"], credentials: true}', "no browser takes * together with credentials"),
+        ('{origins: ["*", "https://a.example"]}', "* is every origin, so the others say nothing"),
+        ('{origins: ["null"]}', "null is the origin of any page that hides its own; name the"),
+        ('{origins: ["https://*.a.example"]}', 'a wildcard stands in "https://*.a.example"; write'),
+        ('{origins: ["https://a.example/"]}', "a slash follows the host; write only https://a.ex"),
+        ("{origins: [a.example]}", '"a.example" is not a URL; write it with its scheme'),
+        ("{origins: []}", 'the list is empty; name them, or write ["*"] for all'),
+        ("{methods: [GET]}", 'the key "origins" is missing; add origins: [https://app.example'),
+        ('{origins: ["*"], methods: [get]}', 'methods are upper case, "get" is not; write GET'),
+        ('{origins: ["*"], headers: ["*"]}', "* stands for no header; name each header"),
+        ('{origins: ["*"], expose: ["A B"]}', '"A B" is not the name of a header; '),
+        ('{origins: ["*"], max_age: 1}', "has no unit"),
+        ('{origins: ["*"], max_age: 500ms}', "500ms is too short; write 1s to 24h"),
+    ],
+)
+def test_what_is_wrong_with_cors_is_found(check: Check, section: str, finding: str) -> None:
+    [found] = check(edits(f"cors: {section}"))
+    assert found.startswith("11:")
+    assert finding in found
+
+
+def test_cors_of_a_method_that_the_route_lacks_is_found(check: Check) -> None:
+    text = VALID.replace("{path: /orders/**}", "{path: /orders/**, methods: [GET]}")
+    cors = '    cors: {origins: ["*"], methods: [GET, HEAD, PUT]}\n'
+    [found] = check(text + cors)
+    assert "routes[0].cors.methods[2]: the route does not take PUT; remove it, or add it" in found
+    assert check(VALID + cors) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "{set: {Access-Control-Allow-Origin: x}}",
+        "{add: {access-control-max-age: x}}",
+        "{remove: [Access-Control-Allow-Origin]}",
+    ],
+)
+def test_two_that_write_the_headers_of_cors_are_found(check: Check, headers: str) -> None:
+    section = f'cors: {{origins: ["*"]}}\n    response_headers: {headers}'
+    [found] = check(edits(section))
+    assert found.startswith("12:")
+    assert "remove it, or cors" in found
+    assert check(edits(f"response_headers: {headers}")) == []
+
+
+def test_an_origin_is_read_as_browsers_spell_it(check: Check) -> None:
+    [found] = check(edits('cors: {origins: ["https://A.example:443", "https://a.example"]}'))
+    assert "this stands twice in the list" in found

@@ -1,0 +1,44 @@
+"""Answers preflights, and says on every answer which origins may read it."""
+
+from http import HTTPStatus
+
+from aiohttp.hdrs import ACCESS_CONTROL_REQUEST_METHOD, ORIGIN
+
+from gateway.middleware.exchange import Exchange
+from gateway.middleware.judge import find_route
+from gateway.middleware.respond import respond
+from gateway.policy.cors import answer_fields, preflight_fields, requested_method
+from gateway.policy.headers import HeaderPair
+from gateway.policy.rejection import Rejection
+from gateway.policy.table import RouteTable
+
+
+async def answer_preflight(exchange: Exchange, table: RouteTable) -> bool:
+    """Answer an OPTIONS request if it is a preflight for a route that has `cors`; say whether.
+
+    A browser sends no token with it, so none is asked for, and nothing goes to the upstream.
+    """
+    origins = exchange.headers.getall(ORIGIN, ())
+    asked = exchange.headers.getall(ACCESS_CONTROL_REQUEST_METHOD, ())
+    method = requested_method(origins, asked)
+    if method is None:
+        return False
+    route = find_route(table, exchange.host, exchange.path, method, exchange.ambiguities)
+    if isinstance(route, Rejection) or route.adaptation is None or route.adaptation.cors is None:
+        return False
+    exchange.route = route
+    fields = preflight_fields(route.adaptation.cors, origins, method)
+    await respond(exchange, HTTPStatus.NO_CONTENT, _lines(fields))
+    return True
+
+
+def cors_lines(exchange: Exchange) -> list[str]:
+    """Give the lines of a refusal's head by which a page may read it."""
+    adaptation = exchange.route.adaptation if exchange.route is not None else None
+    if adaptation is None or adaptation.cors is None:
+        return []
+    return _lines(answer_fields(adaptation.cors, exchange.headers.getall(ORIGIN, ())))
+
+
+def _lines(fields: list[HeaderPair]) -> list[str]:
+    return [f"{name.decode('ascii')}: {value.decode('ascii')}" for name, value in fields]
