@@ -3,6 +3,7 @@
 The rooms, from the door inwards; imports go down only:
 
     cli/            the commands, each thin
+    workers/        several processes on the same listeners
     app.py          one configuration becomes one running gateway
     vouching.py     everyone who vouches for tokens
     serving.py      the listeners

@@ -206,6 +206,7 @@ async def open_gateway(
             stack.enter_context(never_blocking(access_log_descriptor)),
             _log_format(settings, access_log_descriptor),
             settings.access_log,
+            is_shared=not share.is_whole,
         )
         stack.callback(access_log.flush)
         introspectors = await stack.enter_async_context(
@@ -308,6 +309,8 @@ async def _listen_for_revocations(
 
 
 def _add_gauges(metrics: Metrics, cache: IntrospectionCache) -> None:
+    # Of several, each says that it is one.
+    metrics.add_gauge("gateway_workers", "Processes that serve", (), lambda: [((), 1)])
     metrics.add_gauge(
         "gateway_introspection_cache_entries",
         "Introspection answers that are held",

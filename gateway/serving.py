@@ -192,6 +192,7 @@ async def open_handshakes(
         "When the certificate of a listener expires, in Unix seconds",
         ("listener",),
         lambda: [((one.listener,), one.not_after) for one in certificates],
+        merge="least",
     )
     watching = asyncio.create_task(watch(certificates, metrics.tls_reloads.count))
     try:
@@ -251,10 +252,10 @@ async def serve(
 
 async def start(
     application: web.Application, stack: AsyncExitStack, entrance: Entrance
-) -> Callable[[], EndpointProtocol]:
+) -> Callable[..., EndpointProtocol]:
     """Start an application that is not the guard, and give what makes the protocol of a connection.
 
-    The stack ends it.
+    That takes `leave`, where the connection has been let in already. The stack ends it.
     """
     runner = web.AppRunner(
         application, access_log=None, handle_signals=False, shutdown_timeout=DRAIN_SECONDS

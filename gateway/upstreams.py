@@ -75,6 +75,8 @@ def add_upstream_gauges(metrics: Metrics, upstreams: Mapping[str, Upstream]) -> 
             for upstream in upstreams.values()
             for label, is_up, _, _ in upstream.describe_servers()
         ],
+        # Down as soon as one worker finds it so: that is what an alert is for.
+        merge="least",
     )
     metrics.add_gauge(
         "gateway_upstream_connections",

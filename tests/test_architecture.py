@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "gateway"
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
+    frozenset({"workers"}),
     frozenset({"app"}),
     frozenset({"vouching"}),
     frozenset({"serving", "upstreams"}),

@@ -4,22 +4,29 @@ On loopback it answers only to names of loopback: a page of a stranger's site, w
 pointed at 127.0.0.1, must not read it through the operator's browser (DNS rebinding).
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from gateway.policy.host import normalize_host
-from gateway.telemetry.metrics import Metrics
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 Readiness = Callable[[], Awaitable[str | None]]
 
 
+class ReadableMetrics(Protocol):
+    """The metrics of one process or of several."""
+
+    async def read(self) -> bytes:
+        """Write all of them in Prometheus's text format."""
+        ...
+
+
 def create_application(
-    metrics: Metrics, why_not_ready: Readiness, listens_on: str
+    metrics: ReadableMetrics, why_not_ready: Readiness, listens_on: str
 ) -> web.Application:
     """Build the application of a listener on the address `listens_on`.
 
@@ -41,10 +48,9 @@ def create_application(
         return response
 
     async def show_metrics(_: web.Request) -> web.Response:
-        metrics.settle()
-        # The exposition of many series takes a while: requests go on meanwhile.
-        exposition = await asyncio.to_thread(metrics.expose)
-        return web.Response(body=exposition, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=await metrics.read(), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
 
     async def show_health(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")

@@ -46,8 +46,15 @@ def load_settings(config: Path | None, *, show_warnings: bool = False) -> Gatewa
     Errors, and with `show_warnings` also warnings, go to standard error, a line each; errors raise
     typer.Exit(2).
     """
+    return examine_configuration(find_configuration(config), show_warnings=show_warnings)[0]
+
+
+def examine_configuration(
+    file: Path, *, show_warnings: bool = False
+) -> tuple[GatewaySettings, bytes]:
+    """Load a file as `load_settings` does, and give with its settings what it held."""
     try:
-        examination = examine(find_configuration(config))
+        examination = examine(file)
     except SettingsUnreadable as unreadable:
         typer.echo(str(unreadable), err=True)
         raise typer.Exit(2) from None
@@ -56,4 +63,4 @@ def load_settings(config: Path | None, *, show_warnings: bool = False) -> Gatewa
             typer.echo(str(finding), err=True)
     if examination.settings is None:
         raise typer.Exit(2)
-    return examination.settings
+    return examination.settings, examination.content

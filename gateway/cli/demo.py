@@ -23,10 +23,10 @@ from gateway.cli.demo_stage import (
     write_configuration,
 )
 from gateway.cli.demo_words import END, LINES, WITHOUT_CURL
-from gateway.cli.run import configure_logging, run_event_loop
 from gateway.client.order_desk import OrderDeskOptions, create_order_desk
 from gateway.serving import raise_descriptor_limit, serve
 from gateway.settings import Address, GatewaySettings
+from gateway.workers.beginning import configure_logging, run_event_loop
 
 
 def demo() -> None:

@@ -1,27 +1,40 @@
 """`gateway run`: the gateway, until it is told to stop."""
 
 import asyncio
-import gc
-import logging
+import re
 import signal
-import sys
-from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from gateway.app import Addresses, StartFailure, run_gateway
-from gateway.cli.configuration import load_settings
+from gateway.app import Addresses, RunningGateway, StartFailure, run_gateway
+from gateway.cli.configuration import examine_configuration, find_configuration
 from gateway.serving import raise_descriptor_limit
 from gateway.settings import GatewaySettings
+from gateway.workers.beginning import configure_logging, freeze_memory, run_event_loop
+from gateway.workers.count import count_workers
+from gateway.workers.supervisor import Supervisor, supervise
 
 _ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration file.")
 ]
 
+_WorkersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="How many processes serve, or auto; instead of what the file says.",
+    ),
+]
+_MOST_WORKERS = 1024
 
-def run(config: _ConfigOption = None) -> None:
+Running = AbstractAsyncContextManager[RunningGateway] | AbstractAsyncContextManager[Supervisor]
+
+
+def run(config: _ConfigOption = None, workers: _WorkersOption = None) -> None:
     """Run the guard, and the embedded authorization server when one is configured.
 
     Prints one line when it accepts connections. SIGTERM and SIGINT let the requests under way
@@ -29,26 +42,38 @@ def run(config: _ConfigOption = None) -> None:
 
     Example: gateway run -c config/gateway.yaml
     """
-    settings = load_settings(config, show_warnings=True)
+    wanted = _read_workers(workers) if workers is not None else None
+    file = find_configuration(config)
+    settings, content = examine_configuration(file, show_warnings=True)
+    count = count_workers(settings.workers if wanted is None else wanted)
     configure_logging()
     raise_descriptor_limit()
     try:
-        run_event_loop(serve(settings))
+        if count == 1:
+            run_event_loop(serve(settings, run_gateway(settings)))
+        else:
+            run_event_loop(serve(settings, supervise(settings, count, file.absolute(), content)))
     except StartFailure as error:
         typer.echo(f"gateway: {error}", err=True)
         raise typer.Exit(1) from None
 
 
-async def serve(settings: GatewaySettings) -> None:
+def _read_workers(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if re.fullmatch("[0-9]{1,4}", text, re.ASCII) and 1 <= int(text) <= _MOST_WORKERS:
+        return int(text)
+    raise typer.BadParameter(f"write a number from 1 to {_MOST_WORKERS}, or auto")
+
+
+async def serve(settings: GatewaySettings, running: Running) -> None:
     """Run a gateway until SIGTERM or SIGINT. Raises StartFailure."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with run_gateway(settings) as gateway:
-        # What has been made by now stays: the collector need not look at it again and again.
-        gc.collect()
-        gc.freeze()
+    async with running as gateway:
+        freeze_memory()
         typer.echo(describe(settings, gateway.addresses), err=True)
         await stop.wait()
         typer.echo("gateway: draining", err=True)
@@ -63,23 +88,3 @@ def describe(settings: GatewaySettings, addresses: Addresses) -> str:
             scheme = "http" if server.embedded.tls is None else "https"
             parts.append(f"authorization server {scheme}://{addresses.authorization_server}")
     return ", ".join(parts)
-
-
-def run_event_loop(main: Coroutine[object, object, None]) -> None:
-    """Run a coroutine on uvloop."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
-
-
-def configure_logging() -> None:
-    """Send the gateway's own messages to standard error; the access log has standard output."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    # aiohttp and asyncio describe requests, tokens and all; Alembic tells of its own plugins.
-    for name in ("aiohttp", "asyncio", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)

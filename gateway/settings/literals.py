@@ -53,6 +53,39 @@ class WholeNumber:
 
 
 @dataclass(frozen=True)
+class WholeNumberOr:
+    """A whole number in decimal, or one word in its place; the word is read as itself."""
+
+    number: WholeNumber
+    word: str
+
+    @property
+    def noun(self) -> str:
+        """Say what belongs here."""
+        return f"{self.number.noun} or {self.word}"
+
+    def read(self, node: Node, place: Place) -> int | str:
+        """Read the word, or plain decimal digits."""
+        if not isinstance(node, document.Scalar) or node.kind == "null":
+            raise wrong_type(node, self.noun, self.word)
+        if node.text == self.word:
+            return self.word
+        try:
+            return self.number.read(node, place)
+        except Problem as problem:
+            what, _, mend = str(problem).partition("; ")
+            raise Problem(problem.id, what, f"{mend}, or {self.word}") from None
+
+    def schema(self, define: Define) -> Schema:
+        """Say that it is an integer within bounds, or the word."""
+        return {"anyOf": [self.number.schema(define), {"const": self.word}]}
+
+    def write(self, value: int | str) -> int | str:
+        """Spell the number or the word."""
+        return value
+
+
+@dataclass(frozen=True)
 class Switch:
     """`true` or `false`; with `if_false`, only true means anything, and that has the mend."""
 

@@ -337,6 +337,13 @@ class GatewaySettings(Settings):
         default=Path("state"),
         description="The folder for databases and sockets; created with mode 0700.",
     )
+    workers: Annotated[
+        int | Literal["auto"], literals.WholeNumberOr(literals.WholeNumber(1, 1024), "auto")
+    ] = Field(
+        default=1,
+        description="How many processes serve; `auto` is one for each core that the gateway may "
+        "use. More than one share the connections and are replaced when they crash.",
+    )
     trusted_proxies: Annotated[tuple[IPNetwork, ...], Items(scalars.NETWORK)] = Field(
         default=(),
         description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.",

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Iterator
 
-from gateway.settings.literals import WholeNumber
+from gateway.settings.literals import WholeNumber, WholeNumberOr
 from gateway.settings.models import GatewaySettings
 from gateway.settings.shapes import Items, Key, Section, Shape, Table, Text, fields_of
 
@@ -80,6 +80,8 @@ def _value(shape: Shape) -> str:
             return f"{_bare(shape.noun)}, `{lowest}` to `{highest}`"
         case WholeNumber():
             return f"{_bare(shape.noun)}, {shape.at_least} to {shape.at_most}"
+        case WholeNumberOr():
+            return f"{_value(shape.number)}, or `{shape.word}`"
         case Text():
             return f"{_bare(shape.noun)}, as `{shape.example}`"
         case _:

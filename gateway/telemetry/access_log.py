@@ -11,9 +11,11 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import stat
 import time
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,15 +75,24 @@ def never_blocking(descriptor: int) -> Iterator[int]:
 
 
 class AccessLog:
-    """Writes entries to a file descriptor, as JSON lines or as lines for a person."""
+    """Writes entries to a file descriptor, as JSON lines or as lines for a person.
+
+    One that is shared has other writers than this process, and their lines must not mix. To a file
+    the kernel writes them one after the other; of what goes to a pipe or a socket, only so much at
+    a time as it takes whole or not at all. A longer line, whose path is that long, is shortened.
+    """
 
     def __init__(
         self,
         descriptor: int,
         form: Literal["json", "text"],
         which: Literal["all", "refusals", "none"],
+        *,
+        is_shared: bool = False,
     ) -> None:
         self._descriptor = descriptor
+        needs_care = is_shared and not stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self._most_at_once = select.PIPE_BUF if needs_care else None
         self._format = format_json if form == "json" else format_text
         self._which = which
         self._lines: list[str] = []
@@ -99,7 +110,12 @@ class AccessLog:
 
     def write(self, entry: LogEntry, ended_at: float) -> None:
         """Log one request that ended at a Unix time."""
-        line = self._format(self._timestamp(ended_at), entry)
+        stamp = self._timestamp(ended_at)
+        line = self._format(stamp, entry)
+        if self._most_at_once is not None:
+            while len(line.encode("utf-8", "backslashreplace")) > self._most_at_once:
+                entry = shorten(entry)
+                line = self._format(stamp, entry)
         self._lines.append(line)
         self._size += len(line)
         if self._size >= _FLUSH_BYTES:
@@ -118,7 +134,7 @@ class AccessLog:
         self._unsent = b""
         while data:
             try:
-                written = os.write(self._descriptor, data)
+                written = os.write(self._descriptor, self._cut(data))
             except BlockingIOError:
                 self._unsent = self._keep(data, _KEPT_BYTES)
                 with contextlib.suppress(RuntimeError):  # at the end there is no loop any more
@@ -130,6 +146,12 @@ class AccessLog:
                 return
             self._is_amid_line = data[written - 1] != _LINE_FEED
             data = data[written:]
+
+    def _cut(self, data: bytes) -> bytes:
+        """Give as many whole lines as can be written at once."""
+        if self._most_at_once is None or len(data) <= self._most_at_once:
+            return data
+        return data[: data.rfind(b"\n", 0, self._most_at_once) + 1 or self._most_at_once]
 
     def _flush_later(self) -> None:
         self._flush_handle = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
@@ -185,6 +207,19 @@ def format_text(stamp: str, entry: LogEntry) -> str:
         f"{_printable(entry.path)} {entry.route}{what} {entry.duration * 1000:.1f}ms "
         f"{_printable(who)} {entry.request_id}\n"
     )
+
+
+def shorten(entry: LogEntry) -> LogEntry:
+    """Give an entry whose longest text is half as long."""
+    name = max(_TEXTS, key=lambda name: len(getattr(entry, name) or ""))
+    shortened = copy(entry)
+    text: str = getattr(entry, name)
+    setattr(shortened, name, text[: len(text) // 2] + "…")
+    return shortened
+
+
+# What has no bound but that of a request's head or of a token.
+_TEXTS = ("host", "path", "detail", "client_id", "subject")
 
 
 def outcome(entry: LogEntry) -> Literal["allowed", "refused", "failed", "gone"]:

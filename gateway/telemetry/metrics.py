@@ -4,6 +4,7 @@ Labels come from closed sets that the configuration bounds: no client can make a
 request without a route counts as `-`, an unknown method as `other`.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable
 
 from prometheus_client import CollectorRegistry
@@ -13,7 +14,7 @@ from gateway.policy.decision import possible_token_reasons
 from gateway.policy.forwarding import Forwarded
 from gateway.policy.rejection import TOKEN_REASONS, Reason
 from gateway.policy.routes import Route
-from gateway.telemetry.series import Counter, Gauge, Histogram, Labels
+from gateway.telemetry.series import Counter, Family, Gauge, Histogram, Labels, Merge
 
 NO_ROUTE = "-"
 
@@ -113,11 +114,16 @@ class Metrics:
             "Tries of people to sign in, by what became of them",
             ("result",),
         )
+        self.worker_restarts = Counter(
+            "gateway_worker_restarts_total", "Workers that ended unasked and were replaced", ()
+        )
         self._settlers: list[Callable[[], None]] = []
         self._registry = CollectorRegistry(auto_describe=False)
-        for family in vars(self).copy().values():
-            if isinstance(family, Counter | Histogram):
-                self._registry.register(family)
+        self.families: list[Family] = [
+            family for family in vars(self).copy().values() if isinstance(family, Family)
+        ]
+        for family in self.families:
+            self._registry.register(family)
         self._start(routes)
 
     def _start(self, routes: Iterable[Route]) -> None:
@@ -128,6 +134,7 @@ class Metrics:
                 self.token_rejections.start_at_zero(route.name, reason)
             for reason in _REASONS_OF_EVERY_ROUTE:
                 self.refusals.start_at_zero(route.name, reason)
+        self.worker_restarts.start_at_zero()
         for result in ("hit", "negative_hit", "miss", "coalesced"):
             self.cache_lookups.start_at_zero(result)
 
@@ -150,9 +157,15 @@ class Metrics:
         help_text: str,
         labels: tuple[str, ...],
         values: Callable[[], Iterable[tuple[Labels, float]]],
+        merge: Merge = "sum",
     ) -> None:
-        """Add a gauge that `values` is called for at each scrape."""
-        self._registry.register(Gauge(name, help_text, labels, values))
+        """Add a gauge that `values` is called for at each scrape.
+
+        `merge` says what the gauges of several processes make together.
+        """
+        gauge = Gauge(name, help_text, labels, values, merge)
+        self.families.append(gauge)
+        self._registry.register(gauge)
 
     def on_scrape(self, settle: Callable[[], None]) -> None:
         """Have something called in the event loop before the metrics are read."""
@@ -162,6 +175,11 @@ class Metrics:
         """Count what has happened and is not counted yet; call it before `expose`."""
         for settle in self._settlers:
             settle()
+
+    async def read(self) -> bytes:
+        """Write what has happened until now, in a thread: many series take a while."""
+        self.settle()
+        return await asyncio.to_thread(self.expose)
 
     def expose(self) -> bytes:
         """Write all of it in Prometheus's text format."""

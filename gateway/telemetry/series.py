@@ -6,22 +6,81 @@ numbers do, and a scrape reads them in between.
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 Labels = tuple[str, ...]
+Values = tuple[float, ...]
+"""What one series holds: a number; of a histogram the count of each bucket, and the sum."""
+Kind = Literal["counter", "gauge", "histogram"]
+Merge = Literal["sum", "least", "most"]
+"""What several processes' gauges make together; counters and histograms are added up."""
+
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_BOUND_NAMES = (*map(str, BOUNDS), "+Inf")
 
 
-class Counter(Collector):
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a family is, apart from its numbers."""
+
+    kind: Kind
+    name: str
+    help_text: str
+    labels: Labels
+    merge: Merge = "sum"
+
+
+def as_metric(definition: Definition, series: Iterable[tuple[Labels, Values]]) -> Metric:
+    """Give a family to the exposition; the buckets of a histogram become cumulative."""
+    name, help_text, labels = definition.name, definition.help_text, definition.labels
+    if definition.kind == "histogram":
+        histogram = HistogramMetricFamily(name, help_text, labels=labels)
+        for label_values, (*buckets, total) in series:
+            count = 0.0
+            cumulative = []
+            for bound, one in zip(_BOUND_NAMES, buckets, strict=True):
+                count += one
+                cumulative.append((bound, count))
+            histogram.add_metric(label_values, cumulative, total)
+        return histogram
+    make = CounterMetricFamily if definition.kind == "counter" else GaugeMetricFamily
+    family = make(name, help_text, labels=labels)
+    for label_values, (value,) in series:
+        family.add_metric(label_values, value)
+    return family
+
+
+class Family(Collector):
+    """A family of series, by the values of their labels."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+
+    @property
+    def name(self) -> str:
+        """Its name in the exposition."""
+        return self.definition.name
+
+    def read(self) -> Iterable[tuple[Labels, Values]]:
+        """Give what there is now; another thread may ask."""
+        raise NotImplementedError
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the family to the exposition."""
+        yield as_metric(self.definition, self.read())
+
+
+class Counter(Family):
     """A family of counters, by the values of its labels."""
 
     def __init__(self, name: str, help_text: str, labels: Sequence[str]) -> None:
-        self.name = name
-        self._help = help_text
-        self._labels = tuple(labels)
+        super().__init__(Definition("counter", name, help_text, tuple(labels)))
         self.values: dict[Labels, float] = {}
 
     def start_at_zero(self, *labels: str) -> None:
@@ -32,15 +91,12 @@ class Counter(Collector):
         """Add to one series."""
         self.values[labels] = self.values.get(labels, 0) + by
 
-    def collect(self) -> Iterable[Metric]:
-        """Give the family to the exposition."""
-        family = CounterMetricFamily(self.name, self._help, labels=self._labels)
-        for labels, value in list(self.values.items()):
-            family.add_metric(labels, value)
-        yield family
+    def read(self) -> Iterable[tuple[Labels, Values]]:
+        """Give every series."""
+        return [(labels, (value,)) for labels, value in list(self.values.items())]
 
 
-class Gauge(Collector):
+class Gauge(Family):
     """A family of gauges whose values are read when somebody looks."""
 
     def __init__(
@@ -49,30 +105,23 @@ class Gauge(Collector):
         help_text: str,
         labels: Sequence[str],
         read: Callable[[], Iterable[tuple[Labels, float]]],
+        merge: Merge = "sum",
     ) -> None:
-        self.name = name
-        self._help = help_text
-        self._labels = tuple(labels)
+        super().__init__(Definition("gauge", name, help_text, tuple(labels), merge))
         self._read = read
 
-    def collect(self) -> Iterable[Metric]:
-        """Give the family to the exposition."""
-        family = GaugeMetricFamily(self.name, self._help, labels=self._labels)
-        for labels, value in self._read():
-            family.add_metric(labels, value)
-        yield family
+    def read(self) -> Iterable[tuple[Labels, Values]]:
+        """Give every series."""
+        return [(labels, (value,)) for labels, value in self._read()]
 
 
-class Histogram(Collector):
+class Histogram(Family):
     """A family of histograms of durations in seconds."""
 
-    BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-    _BOUND_NAMES = (*map(str, BOUNDS), "+Inf")
+    BOUNDS = BOUNDS
 
     def __init__(self, name: str, help_text: str, label: str) -> None:
-        self.name = name
-        self._help = help_text
-        self._label = label
+        super().__init__(Definition("histogram", name, help_text, (label,)))
         self._buckets: dict[str, list[int]] = {}
         self._sums: dict[str, float] = {}
 
@@ -91,14 +140,26 @@ class Histogram(Collector):
         buckets[bisect_left(self.BOUNDS, seconds)] += 1
         self._sums[label] += seconds
 
-    def collect(self) -> Iterable[Metric]:
-        """Give the family to the exposition, with cumulative buckets."""
-        family = HistogramMetricFamily(self.name, self._help, labels=[self._label])
-        for label, buckets in list(self._buckets.items()):
-            total = 0
-            cumulative = []
-            for bound, count in zip(self._BOUND_NAMES, list(buckets), strict=True):
-                total += count
-                cumulative.append((bound, float(total)))
-            family.add_metric([label], cumulative, self._sums[label])
-        yield family
+    def read(self) -> Iterable[tuple[Labels, Values]]:
+        """Give every series."""
+        return [
+            ((label,), (*buckets, self._sums[label]))
+            for label, buckets in list(self._buckets.items())
+        ]
+
+
+def add_up(one: Values | None, other: Values) -> Values:
+    """Add what two processes counted in a series."""
+    return other if one is None else tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+_MERGES: Mapping[Merge, Callable[[Iterable[float]], float]] = {
+    "sum": sum,
+    "least": min,
+    "most": max,
+}
+
+
+def merge_gauge(merge: Merge, values: Iterable[float]) -> float:
+    """Give what several processes' gauges make together."""
+    return _MERGES[merge](values)

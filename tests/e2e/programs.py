@@ -158,9 +158,10 @@ def running_gateway(
     *,
     executable: Path = GATEWAY,
     environment: Mapping[str, str] | None = None,
+    words: Sequence[str] = (),
     **options: object,
 ) -> Iterator[Gateway]:
-    """Runs `gateway run -c FILE` with these settings until the block ends.
+    """Runs `gateway run -c FILE` and more words with these settings until the block ends.
 
     Listeners that the settings leave out get port 0; the ready line says which they got.
     """
@@ -169,7 +170,7 @@ def running_gateway(
     defaults = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"}
     # JSON is YAML: what is quoted here cannot be misread there.
     configuration.write_text(json.dumps({**defaults, **settings}, indent=2), encoding="utf-8")
-    command = [executable, "run", "-c", configuration]
+    command = [executable, "run", "-c", configuration, *words]
     program = Program(command, folder / "access.log", env=environment, **options)
     try:
         ready = program.wait_for_line(

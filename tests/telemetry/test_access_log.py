@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import re
+import socket
+import threading
 import time
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -408,3 +410,86 @@ def test_a_pipe_that_nobody_reads_does_not_hang_the_writer():
 def test_a_file_is_written_to_as_it_was_opened(tmp_path):
     with (tmp_path / "log").open("wb") as file, never_blocking(file.fileno()) as own:
         assert own == file.fileno()
+
+
+def write_from_several(descriptor: int, writers: int, lines: int) -> list[threading.Thread]:
+    """Starts writers of one descriptor, each as if in a process of its own."""
+
+    async def write(number: int) -> None:
+        log = AccessLog(descriptor, "json", "all", is_shared=True)
+        for line in range(lines):
+            path = f"/{number}/" + "x" * (line * 97 % 6000)
+            log.write(entry(path=path, host=str(number)), ENDED_AT)
+            if line % 20 == 0:
+                log.flush()
+        while log._lines or log._unsent:
+            log.flush()
+            await asyncio.sleep(0.001)
+
+    threads = [
+        threading.Thread(target=lambda number=number: asyncio.run(write(number)))
+        for number in range(writers)
+    ]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket"])
+def test_lines_of_several_writers_do_not_mix(kind):
+    """Nor where the reader is slow, so that the system takes only a part of what is written."""
+    if kind == "pipe":
+        read, write = os.pipe()
+        fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 8192)
+        sockets = ()
+    else:
+        sockets = socket.socketpair()
+        read, write = (sock.fileno() for sock in sockets)
+    received = b""
+    with never_blocking(write) as descriptor:
+        threads = write_from_several(descriptor, 3, 200)
+        while received.count(b"\n") < 600:
+            received += os.read(read, 1500)
+        for thread in threads:
+            thread.join()
+    for sock in sockets:
+        sock.close()
+    if not sockets:
+        os.close(read)
+        os.close(write)
+    hosts = [json.loads(line)["host"] for line in received.splitlines()]
+    assert {host: hosts.count(host) for host in hosts} == {"0": 200, "1": 200, "2": 200}
+    assert max(map(len, received.splitlines(keepends=True))) <= 4096
+
+
+@given(
+    st.sampled_from(FIELDS[:2] + FIELDS[4:]),
+    st.integers(1000, 20_000),
+    st.sampled_from(["x", "é", "\x00", "\U0001f600", "\ud800"]),
+    st.sampled_from(["json", "text"]),
+)
+def test_a_line_that_several_writers_could_not_write_at_once_is_shortened(
+    field, length, letter, form
+):
+    """It says the same otherwise, and is one line."""
+    read, write = os.pipe()
+    try:
+        log = AccessLog(write, form, "all", is_shared=True)
+        asyncio.run(_write_one(log, entry(**{field: letter * length})))
+        line = os.read(read, 100_000)
+    finally:
+        os.close(read)
+        os.close(write)
+    assert len(line) <= 4096
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    if form == "json":
+        found = json.loads(line)
+        assert (found["route"], found["status"]) == ("read-orders", 200)
+        if field in found:  # `detail` stands beside a reason only
+            assert found[field] == letter * length or found[field].endswith("…")
+
+
+async def _write_one(log, one):
+    log.write(one, ENDED_AT)
+    log.flush()

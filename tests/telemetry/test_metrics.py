@@ -30,6 +30,7 @@ CONTRACT = {
     "gateway_tls_reloads_total": ("counter", {"listener", "result"}),
     "gateway_tls_handshake_failures_total": ("counter", {"listener"}),
     "gateway_connections_refused_total": ("counter", {"listener", "reason"}),
+    "gateway_worker_restarts_total": ("counter", set()),
 }
 ROUTES = [
     Route(
@@ -69,9 +70,9 @@ def test_the_families_are_those_of_the_contract():
     """By name, type and labels; `_total` stands once at a counter's end."""
     metrics = Metrics(ROUTES)
     for counter in (value for value in vars(metrics).values() if isinstance(value, Counter)):
-        counter.count(*counter._labels)
+        counter.count(*counter.definition.labels)
     for histogram in (value for value in vars(metrics).values() if isinstance(value, Histogram)):
-        histogram.observe(histogram._label, 0.1)
+        histogram.observe(*histogram.definition.labels, 0.1)
     found = {}
     for family in text_string_to_metric_families(metrics.expose().decode()):
         name = family.name + ("_total" if family.type == "counter" else "")

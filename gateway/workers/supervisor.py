@@ -1,0 +1,236 @@
+"""The process over the workers: starts them, replaces those that end, drains them.
+
+Rule: it serves nothing but the operator's port, so that nothing which a request can do ends it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from gateway.admin.application import create_application
+from gateway.serving import (
+    DRAIN_SECONDS,
+    Addresses,
+    StartFailure,
+    bind_all,
+    find_addresses,
+    open_entrances,
+    serve,
+)
+from gateway.settings import GatewaySettings
+from gateway.telemetry.merging import ChangeReader, MergedMetrics
+from gateway.telemetry.metrics import Metrics
+from gateway.vouching import make_state_dir
+from gateway.workers.doorman import Doorman, Listener
+from gateway.workers.passage import Passage
+from gateway.workers.process import Orders, WorkerProcess
+
+log = logging.getLogger(__name__)
+
+_SHORTEST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+# Who has served so long did not crash right away.
+_STEADY_SECONDS = 10.0
+_ANSWER_SECONDS = 1.0
+# Beyond what workers take to drain; then they are killed.
+_DRAIN_PATIENCE = DRAIN_SECONDS + 5.0
+# Who signs in, and how often somebody tried, is known in one process alone.
+_AUTHORIZATION_SERVER = "authorization_server"
+_FIRST = 0
+_OWN = -1
+
+
+class Supervisor:
+    """Keeps so many workers running; made by `supervise`."""
+
+    def __init__(
+        self,
+        orders: Orders,
+        listeners: Mapping[str, Listener],
+        addresses: Addresses,
+        metrics: Metrics,
+    ) -> None:
+        self.addresses = addresses
+        self.is_draining = False
+        self.metrics = metrics
+        self._own_changes = ChangeReader(self.metrics)
+        self._merged = MergedMetrics()
+        self._orders = orders
+        self._has_authorization_server = _AUTHORIZATION_SERVER in listeners
+        self._doorman = Doorman(tuple(listeners.values()))
+        self._workers: dict[Passage, WorkerProcess] = {}
+        self._keepers: list[asyncio.Task[None]] = []
+        self._ends: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Start all workers, and accept connections as soon as all are ready.
+
+        Raises StartFailure, with no worker left.
+        """
+        try:
+            numbers = range(self._orders.count)
+            started = []
+            if self._has_authorization_server:
+                # Alone: where a database has to be migrated, it does.
+                started = [await self._start(_FIRST)]
+            started += await asyncio.gather(*map(self._start, numbers[len(started) :]))
+        except StartFailure:
+            await self._end_all(0)
+            raise
+        self._keepers = [asyncio.create_task(self._keep(one)) for one in started]
+        self._doorman.open()
+
+    async def read(self) -> bytes:
+        """Write the metrics of all workers, and those that are gone, as one exposition."""
+        await asyncio.gather(*(one.ask("report", _ANSWER_SECONDS) for one in self._serving()))
+        self._merged.update(_OWN, self._own_changes.take())
+        return await self._merged.read()
+
+    async def why_not_ready(self) -> str | None:
+        """Give None when the gateway can serve, else the reason.
+
+        One worker that serves is enough: what another one lacks it gets back within a second.
+        """
+        if self.is_draining:
+            return "draining"
+        serving = self._serving()
+        if not serving:
+            return "no worker serves"
+        if self._has_authorization_server and all(one.number != _FIRST for one in serving):
+            return "the worker that serves the authorization server is being replaced"
+        answers = await asyncio.gather(*(one.ask("readiness", _ANSWER_SECONDS) for one in serving))
+        reasons = [
+            answer["reason"] if answer is not None else "no worker answers" for answer in answers
+        ]
+        return None if None in reasons else reasons[0]
+
+    async def drain(self) -> None:
+        """Accept nothing any more, let the workers finish what is under way, end who hangs."""
+        self.is_draining = True
+        for keeper in self._keepers:
+            keeper.cancel()
+        self._doorman.close()
+        await self._end_all(_DRAIN_PATIENCE)
+
+    def _serving(self) -> list[WorkerProcess]:
+        return [one for one in self._workers.values() if one.is_ready and not one.has_left.is_set()]
+
+    async def _start(self, number: int) -> WorkerProcess:
+        """Start a worker and hand it connections from when it is ready. Raises StartFailure."""
+        worker = await WorkerProcess.start(
+            replace(self._orders, number=number),
+            self._doorman.settle,
+            self._lose,
+            self._merged.update,
+        )
+        self._workers[worker.passage] = worker
+        end = asyncio.create_task(self._await_end(worker))
+        self._ends.add(end)
+        end.add_done_callback(self._ends.discard)
+        try:
+            await worker.wait_until_ready()
+        except StartFailure:
+            worker.kill()
+            raise
+        self._doorman.add(worker.passage)
+        return worker
+
+    def _lose(self, passage: Passage) -> None:
+        self._workers[passage].has_left.set()
+        self._doorman.remove(passage)
+
+    async def _keep(self, worker: WorkerProcess) -> None:
+        """Replace a worker whenever it ends, after a pause that grows while it does so at once."""
+        loop = asyncio.get_running_loop()
+        pause = _SHORTEST_PAUSE
+        while True:
+            started = loop.time()
+            await worker.has_left.wait()
+            self.metrics.worker_restarts.count()
+            if loop.time() - started > _STEADY_SECONDS:
+                pause = _SHORTEST_PAUSE
+            number, is_started = worker.number, False
+            while not is_started:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+                try:
+                    worker = await self._start(number)
+                    is_started = True
+                except StartFailure as failure:
+                    log.error("worker %d does not start: %s", number, failure)
+            log.warning("worker %d serves again, as process %d", number, worker.pid)
+
+    async def _await_end(self, worker: WorkerProcess) -> None:
+        status = await worker.wait()
+        self._merged.retire(worker.identity)
+        del self._workers[worker.passage]
+        if not self.is_draining and worker.is_ready:
+            how = f"by signal {-status}" if status < 0 else f"with status {status}"
+            log.warning("worker %d (process %d) ended %s", worker.number, worker.pid, how)
+
+    async def _end_all(self, seconds: float) -> None:
+        for worker in self._workers.values():
+            if not worker.is_ready:
+                worker.kill()
+        if self._ends:
+            await asyncio.wait(self._ends, timeout=seconds)
+        for worker in self._workers.values():
+            if seconds:
+                log.error("worker %d (process %d) does not end: killed", worker.number, worker.pid)
+            worker.kill()
+        if self._ends:
+            await asyncio.wait(self._ends)
+
+
+@asynccontextmanager
+async def supervise(
+    settings: GatewaySettings, count: int, file: Path, content: bytes
+) -> AsyncIterator[Supervisor]:
+    """Run a gateway of several workers until the context is left; then it drains.
+
+    Args:
+        settings: the configuration.
+        count: how many workers there are to be.
+        file: the configuration file, from whose folder relative paths count.
+        content: what it held when `settings` were read from it.
+
+    Raises:
+        StartFailure: it cannot start.
+    """
+    make_state_dir(settings)
+    async with AsyncExitStack() as stack:
+        sockets = bind_all(settings, stack)
+        addresses = find_addresses(sockets)
+        metrics = Metrics()
+        entrances = open_entrances(settings, metrics)
+        names = [name for name in sockets if name != "admin"]
+        listeners = {
+            name: Listener(
+                sockets[name],
+                entrances[name].enter,
+                _FIRST if name == _AUTHORIZATION_SERVER else None,
+            )
+            for name in names
+        }
+        orders = Orders(
+            number=_FIRST,
+            count=count,
+            file=str(file),
+            content=content.decode("latin-1"),
+            addresses=_spell(addresses),
+            listeners=tuple((name, sockets[name].family) for name in names),
+        )
+        supervisor = Supervisor(orders, listeners, addresses, metrics)
+        await supervisor.start()
+        admin = create_application(supervisor, supervisor.why_not_ready, settings.admin_listen.host)
+        await serve(admin, sockets["admin"], stack, entrances["admin"])
+        stack.push_async_callback(supervisor.drain)
+        yield supervisor
+
+
+def _spell(addresses: Addresses) -> dict[str, tuple[str, int]]:
+    found = {name: getattr(addresses, name) for name in Addresses.__dataclass_fields__}
+    return {name: (one.host, one.port) for name, one in found.items() if one is not None}

@@ -1,0 +1,3 @@
+from tests.workers.stand import stand
+
+__all__ = ["stand"]
