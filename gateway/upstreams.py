@@ -1,6 +1,7 @@
 """The upstreams: from their settings to servers that requests can be forwarded to."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -11,14 +12,22 @@ from gateway.proxy.forward import forward
 from gateway.proxy.health import HealthCheck, watch_health
 from gateway.proxy.server import ServerOrigin
 from gateway.proxy.upstream import Upstream, UpstreamLimits, UpstreamTimeouts
-from gateway.settings import GatewaySettings, RouteSettings, UpstreamSettings
+from gateway.serving import StartFailure
+from gateway.settings import (
+    GatewaySettings,
+    RouteSettings,
+    UnusablePair,
+    UpstreamSettings,
+    UpstreamTlsSettings,
+    load_client_context,
+)
 from gateway.telemetry.metrics import Metrics
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 async def open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, Upstream]:
-    """Open every upstream, by its name; the stack closes them."""
+    """Open every upstream, by its name; the stack closes them. Raises StartFailure."""
     upstreams = {}
     for name, described in settings.upstreams.items():
         timeouts = [
@@ -26,7 +35,7 @@ async def open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> di
         ]
         upstream = upstreams[name] = Upstream(
             name,
-            [_read_server(server) for server in described.servers],
+            _read_servers(described),
             UpstreamLimits(described.limits.connections, described.limits.waiting),
             min((min(one.response, one.idle, one.total) for one in timeouts), default=1.0),
         )
@@ -108,7 +117,20 @@ def _timeouts_of(route: RouteSettings, upstream: UpstreamSettings) -> UpstreamTi
     )
 
 
-def _read_server(server: str) -> ServerOrigin:
+def _read_servers(upstream: UpstreamSettings) -> list[ServerOrigin]:
+    tls = upstream.tls or UpstreamTlsSettings()
+    context = None
+    if any(server.startswith("https:") for server in upstream.servers):
+        try:
+            context = load_client_context(tls.ca, tls.certificate, tls.key)
+        except UnusablePair as unusable:
+            raise StartFailure(f"tls of an upstream: {unusable}") from None
+    return [_read_server(server, context, tls.server_name) for server in upstream.servers]
+
+
+def _read_server(
+    server: str, context: ssl.SSLContext | None = None, name: str | None = None
+) -> ServerOrigin:
     if server.startswith("unix:"):
         # A name that no other service on this machine has, as curl and nginx send it.
         return ServerOrigin(server, b"localhost", path=server.removeprefix("unix:"))
@@ -117,9 +139,12 @@ def _read_server(server: str) -> ServerOrigin:
     port = url.port or _DEFAULT_PORTS[url.scheme]
     shown = f"[{host}]" if ":" in host else host
     is_default = port == _DEFAULT_PORTS[url.scheme]
+    is_secure = context is not None and url.scheme == "https"
     return ServerOrigin(
         label=f"{shown}:{port}",
         authority=(shown if is_default else f"{shown}:{port}").encode("ascii"),
         host=host,
         port=port,
+        tls=context if is_secure else None,
+        tls_name=(name or host) if is_secure else None,
     )

@@ -6,6 +6,7 @@ unasked for ends the connection, and is never taken for the beginning or the end
 
 import asyncio
 import re
+import ssl
 from collections.abc import Callable
 from typing import cast
 
@@ -35,6 +36,7 @@ class UpstreamConnection(asyncio.Protocol):
         "_drain_waiter",
         "_failure",
         "_fields",
+        "_has_ended",
         "_informational",
         "_is_busy",
         "_is_reading_paused",
@@ -78,6 +80,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_reading_paused = False
         self._is_writing_paused = False
         self._is_busy = False
+        # Whether the upstream has said that it sends no more.
+        self._has_ended = False
         self.exchanges = 0
         # On the loop's clock; the pool's sweep looks at them. Infinite: nothing is due. As long as
         # a body is on its way to the upstream, only `upload_deadline` counts: until it is there,
@@ -315,6 +319,11 @@ class UpstreamConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Close our side too; `connection_lost` follows."""
+        if self.transport is not None:
+            secured = self.transport.get_extra_info("ssl_object")
+            # Anybody on the way can end the connection beneath TLS (RFC 9112, section 9.8). uvloop
+            # does not even tell of that here.
+            self._has_ended = secured is None or _says_end(secured)
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -322,7 +331,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = None
         if self._is_busy and not self.is_complete:
             until_close = self.has_head and self.length is None and not self.is_chunked
-            if until_close and error is None and self._failure is None:
+            if until_close and self._has_ended and error is None and self._failure is None:
                 self.is_complete = True
                 self._wake()
             elif self.has_head:
@@ -416,6 +425,16 @@ class UpstreamConnection(asyncio.Protocol):
         if self.has_head:
             self.can_be_reused = False
             raise _Malformed("it sends more than one answer")
+
+
+def _says_end(secured: ssl.SSLObject) -> bool:
+    """Say whether the other side of a TLS connection has said that it sends no more."""
+    try:
+        return not secured.read(1)
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False
 
 
 class _Malformed(Exception):  # noqa: N818 - says what the answer is

@@ -173,4 +173,6 @@ def _explain(error: Exception) -> str:
         return f"its certificate is not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         return f"no TLS: {error.reason or error}"
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    # What breaks off a handshake says nothing at all.
+    return said or "it broke the connection off"

@@ -21,6 +21,7 @@ from gateway.settings.authorization_server_models import (
     EmbeddedSettings,
     IntrospectionSettings,
 )
+from gateway.settings.certificates import UnusablePair, load_client_context
 from gateway.settings.findings import Finding, SettingsError, SettingsUnreadable, Severity
 from gateway.settings.loading import Examination, examine, load
 from gateway.settings.models import (
@@ -30,7 +31,7 @@ from gateway.settings.models import (
     UpstreamSettings,
 )
 from gateway.settings.routes import compile_routes
-from gateway.settings.tls_models import TlsSettings
+from gateway.settings.tls_models import TlsSettings, UpstreamTlsSettings
 
 __all__ = [
     "Address",
@@ -46,8 +47,11 @@ __all__ = [
     "SettingsUnreadable",
     "Severity",
     "TlsSettings",
+    "UnusablePair",
     "UpstreamSettings",
+    "UpstreamTlsSettings",
     "compile_routes",
     "examine",
     "load",
+    "load_client_context",
 ]

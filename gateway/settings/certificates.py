@@ -1,4 +1,4 @@
-"""Certificates of listeners that speak TLS: what they are, and whether they can be used.
+"""Certificates of listeners and of upstreams: what they are, and whether they can be used.
 
 Rule: nothing of a key's file is ever quoted.
 """
@@ -25,11 +25,11 @@ _CIPHERS: Final = ":".join(
     for key in ("ECDSA", "RSA")
 )
 
-Part = Literal["certificate", "key"]
+Part = Literal["certificate", "key", "ca"]
 
 
 class UnusablePair(Exception):  # noqa: N818 - what the pair is
-    """A certificate and its key cannot be used: which of the two files is wrong, and how."""
+    """A certificate and its key, or authorities, cannot be used: which file is wrong, and how."""
 
     def __init__(self, part: Part, problem: Problem) -> None:
         self.part: Part = part
@@ -54,8 +54,6 @@ class CertificateFacts:
 
 def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """Make the TLS side of a listener: TLS 1.2 and 1.3, HTTP/1.1. Raises UnusablePair."""
-    _read(certificate, "certificate", _CERTIFICATE)
-    _read(key, "key", _KEY)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
@@ -65,6 +63,39 @@ def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
     # None of them is weak, and a telephone knows best which one is fast on it.
     context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
+    _load_pair(context, certificate, key)
+    return context
+
+
+def load_client_context(
+    ca: Path | None, certificate: Path | None, key: Path | None
+) -> ssl.SSLContext:
+    """Make the TLS side of an upstream: TLS 1.2 and 1.3, HTTP/1.1, the server's name verified.
+
+    `ca` are the authorities that may vouch for it, the system's when None; `certificate` and `key`
+    say who the gateway is. Raises UnusablePair.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    if ca is None:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    else:
+        content = _read(ca, "ca", _CERTIFICATE)
+        try:
+            context.load_verify_locations(cadata=content.decode("ascii", "replace"))
+        except ssl.SSLError:
+            what = f"the certificates in {_shown(ca)} are broken"
+            mend = "put the PEM file there that the certificate authority gave"
+            raise UnusablePair("ca", Problem("invalid-ca", what, mend)) from None
+    if certificate is not None and key is not None:
+        _load_pair(context, certificate, key)
+    return context
+
+
+def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    _read(certificate, "certificate", _CERTIFICATE)
+    _read(key, "key", _KEY)
     try:
         context.load_cert_chain(certificate, key, password=_refuse_password)
     except _PasswordAskedFor:
@@ -75,7 +106,6 @@ def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
         raise _explain(error, certificate, key) from None
     except OSError as error:  # gone, or forbidden, since it was read
         raise _unreadable("certificate", certificate, error) from None
-    return context
 
 
 def read_facts(certificate: Path) -> CertificateFacts:
@@ -130,7 +160,7 @@ def _read(path: Path, part: Part, beginning: re.Pattern[bytes]) -> bytes:
     return content
 
 
-_WORDS: Final = {"certificate": "certificate", "key": "private key"}
+_WORDS: Final = {"certificate": "certificate", "key": "private key", "ca": "certificate"}
 
 
 def _shown(path: Path) -> str:

@@ -8,8 +8,8 @@ from pydantic import SecretStr
 from gateway.settings.addresses import Address, Origin, is_every_interface
 from gateway.settings.authorization_server_models import EmbeddedSettings
 from gateway.settings.database import SQLITE_SCHEME
-from gateway.settings.models import GatewaySettings, RouteSettings
-from gateway.settings.tls_models import TlsSettings
+from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
+from gateway.settings.tls_models import TlsSettings, UpstreamTlsSettings
 
 
 def derive_origin(listen: Address, *, has_tls: bool, must_be_secure: bool = False) -> str | None:
@@ -52,10 +52,7 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
     }
     routes = tuple(_complete_route(route, settings) for route in settings.routes)
     upstreams = {
-        name: upstream.model_copy(
-            update={"servers": tuple(_locate_server(server, folder) for server in upstream.servers)}
-        )
-        for name, upstream in settings.upstreams.items()
+        name: _complete_upstream(upstream, folder) for name, upstream in settings.upstreams.items()
     }
     update: dict[str, object] = {
         "state_dir": state_dir,
@@ -90,6 +87,21 @@ def _complete_embedded(
             embedded.listen, has_tls=embedded.tls is not None, must_be_secure=True
         )
     return embedded.model_copy(update=update)
+
+
+def _complete_upstream(upstream: UpstreamSettings, folder: Path) -> UpstreamSettings:
+    servers = tuple(_locate_server(server, folder) for server in upstream.servers)
+    return upstream.model_copy(
+        update={"servers": servers, "tls": upstream.tls and locate_files(upstream.tls, folder)}
+    )
+
+
+def locate_files(tls: UpstreamTlsSettings, folder: Path) -> UpstreamTlsSettings:
+    """Give the section with absolute paths."""
+    paths = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
+    return tls.model_copy(
+        update={name: folder / path for name, path in paths.items() if path is not None}
+    )
 
 
 def _locate_server(server: str, folder: Path) -> str:

@@ -22,7 +22,7 @@ from gateway.settings.addresses import Address, IPNetwork
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Derived, Items, Section, Table
-from gateway.settings.tls_models import TlsSettings
+from gateway.settings.tls_models import TlsSettings, UpstreamTlsSettings
 
 AccessLog = Literal["all", "refusals", "none"]
 LogFormat = Literal["auto", "json", "text"]
@@ -123,14 +123,20 @@ class UpstreamSettings(Settings):
     servers: Annotated[
         tuple[str, ...], Items(scalars.UPSTREAM_SERVER, if_empty="write [http://host:port]")
     ] = Field(
-        description="Where it runs: `http://host:port`, or `unix:/path`. Several share the load; "
-        "one that fails is left out for a while. A name is looked up again every 10 seconds."
+        description="Where it runs: `http://host:port`, `https://host` or `unix:/path`. Several "
+        "share the load; one that fails is left out for a while. A name is looked up again every "
+        "10 seconds."
     )
     timeouts: UpstreamTimeoutSettings = Field(
         default_factory=UpstreamTimeoutSettings, description="How long to wait for it."
     )
     limits: UpstreamLimitSettings = Field(
         default_factory=UpstreamLimitSettings, description="How much it is asked for at one time."
+    )
+    tls: Annotated[UpstreamTlsSettings | None, Section(UpstreamTlsSettings)] = Field(
+        default=None,
+        description="Whom to trust where the servers are `https://`. Without it: those whom the "
+        "system trusts, each under the name that stands in `servers`.",
     )
     health_check: Annotated[HealthCheckSettings | None, Section(HealthCheckSettings)] = Field(
         default=None,

@@ -12,7 +12,7 @@ from gateway.settings.completion import derive_origin, locate_database, locate_s
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, join_words, quoted, render_path, suggest
-from gateway.settings.tls import check_certificates
+from gateway.settings.tls import check_certificates, check_upstream_tls
 
 Rule = Callable[[Draft], None]
 
@@ -274,6 +274,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_embedded_issuer,
     check_database_path,
     check_certificates,
+    check_upstream_tls,
     check_listeners,
     check_upstreams,
     check_route_names,

@@ -246,11 +246,8 @@ def _parse_foreign_url(text: str, *, allow_query: bool) -> str:
 
 
 def _parse_upstream_server(text: str) -> str:
-    if text.startswith("https:"):
-        what = "upstreams over https are not supported"
-        raise Problem("invalid-upstream", what, "write http://host:port")
     if not text.startswith("unix:"):
-        return str(addresses.parse_origin(text, ("http",)))
+        return str(addresses.parse_origin(text, ("http", "https")))
     path = text.removeprefix("unix:")
     if path.startswith("//"):
         mend = f"write unix:{path.removeprefix('//')}"
@@ -321,7 +318,7 @@ UPSTREAM_SERVER: Final = Text(
     "an upstream's origin",
     "http://127.0.0.1:8000",
     _parse_upstream_server,
-    pattern=r"^(http://[^/?#@]+|unix:.+)$",
+    pattern=r"^(https?://[^/?#@]+|unix:.+)$",
 )
 CHECK_PATH: Final = Text("a path", "/healthz", _parse_check_path, pattern="^/")
 FILE: Final[Text[Path]] = Text(

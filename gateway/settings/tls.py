@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.settings.addresses import Origin, parse_origin
-from gateway.settings.certificates import CertificateFacts, UnusablePair, load_context, read_facts
+from gateway.settings.certificates import (
+    CertificateFacts,
+    UnusablePair,
+    load_client_context,
+    load_context,
+    read_facts,
+)
+from gateway.settings.completion import locate_files
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted
 from gateway.settings.tls_models import TlsSettings
@@ -35,6 +42,31 @@ def check_certificates(draft: Draft) -> None:
             draft.refuse((*pair.path, unusable.part), unusable.problem)
 
 
+def check_upstream_tls(draft: Draft) -> None:
+    """What an upstream's `tls` names is there and can be used, and is used for something."""
+    for name in draft.names("upstreams"):
+        path: KeyPath = ("upstreams", name, "tls")
+        if not _is_given(draft, *path):
+            continue
+        upstream = draft.settings.upstreams[name]
+        if upstream.tls is None:
+            continue
+        if draft.is_sound("upstreams", name, "servers") and not any(
+            server.startswith("https:") for server in upstream.servers
+        ):
+            what = "no server of this upstream is https"
+            draft.error(path, "unused-tls", what, "write https:// in servers, or remove tls")
+        for part, other in (("certificate", "key"), ("key", "certificate")):
+            if draft.has(*path, part) and not draft.has(*path, other):
+                what = f"the gateway has a {part} here and no {other}"
+                draft.error((*path, part), "half-a-pair", what, f"add {other}")
+        tls = locate_files(upstream.tls, draft.reading.folder)
+        try:
+            load_client_context(tls.ca, tls.certificate, tls.key)
+        except UnusablePair as unusable:
+            draft.refuse((*path, unusable.part), unusable.problem)
+
+
 def warn_of_certificates(draft: Draft) -> None:
     """Clients refuse a certificate out of its time, or of another name."""
     for pair in _pairs(draft):
@@ -47,14 +79,21 @@ def warn_of_certificates(draft: Draft) -> None:
 
 def warn_of_readable_keys(draft: Draft) -> None:
     """Who can read the key can be the gateway."""
-    for pair in _pairs(draft):
+    keys = [((*pair.path, "key"), pair.key) for pair in _pairs(draft)]
+    for name in draft.names("upstreams"):
+        path: KeyPath = ("upstreams", name, "tls", "key")
+        if _is_given(draft, *path):
+            tls = draft.settings.upstreams[name].tls
+            if tls is not None and tls.key is not None:
+                keys.append((path, draft.reading.folder / tls.key))
+    for path, key in keys:
         try:
-            mode = pair.key.stat().st_mode
+            mode = key.stat().st_mode
         except OSError:
             continue  # it has its finding
         if stat.S_ISREG(mode) and mode & stat.S_IROTH:
             what = "every user of this machine can read this key"
-            draft.warn((*pair.path, "key"), "world-readable-key", what, "run chmod o-r on it")
+            draft.warn(path, "world-readable-key", what, "run chmod o-r on it")
 
 
 def _warn_of_facts(draft: Draft, pair: _Pair, facts: CertificateFacts, now: float) -> None:

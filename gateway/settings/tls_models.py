@@ -1,4 +1,4 @@
-"""TLS of a listener: the section of the configuration that names its certificate."""
+"""TLS: the sections of the configuration that name certificates."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,4 +17,25 @@ class TlsSettings(Settings):
     )
     key: Annotated[Path, scalars.FILE] = Field(
         description="The PEM file with its private key, unencrypted; for the gateway's user alone."
+    )
+
+
+class UpstreamTlsSettings(Settings):
+    """Whom to trust behind `https://` servers, and who the gateway is to them; read at start."""
+
+    ca: Annotated[Path | None, scalars.FILE] = Field(
+        default=None,
+        description="The PEM file with the authorities that may vouch for the servers, and no "
+        "others; the system's when left out.",
+    )
+    server_name: Annotated[str | None, scalars.ROUTE_HOST] = Field(
+        default=None,
+        description="The name that the servers' certificates must be good for, in place of the "
+        "host by which each stands in `servers`.",
+    )
+    certificate: Annotated[Path | None, scalars.FILE] = Field(
+        default=None, description="The PEM file with the gateway's own certificate."
+    )
+    key: Annotated[Path | None, scalars.FILE] = Field(
+        default=None, description="The PEM file with that one's private key, unencrypted."
     )

@@ -191,7 +191,6 @@ def test_a_host_is_one_exact_name(check: Callable[..., list[str]], host: str, fi
 @pytest.mark.parametrize(
     ("server", "finding"),
     [
-        ("https://10.0.0.1", "upstreams over https are not supported; write http://host:port"),
         ("'unix:'", "the path is empty; write a socket, as in unix:/run/app.sock"),
         ("unix:///run/app.sock", "two slashes stand before the path; write unix:/run/app.sock"),
         ("unix:~/app.sock", "~ and $ are not expanded here; "),

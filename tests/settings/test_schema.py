@@ -38,7 +38,7 @@ def test_there_are_configurations_that_ship() -> None:
         ("require:", "forward_token:"),
         ("/orders/**", "orders"),
         ("{servers: [http://127.0.0.1:8000]}", "{servers: []}"),
-        ("http://127.0.0.1:8000", "https://127.0.0.1:8000"),
+        ("http://127.0.0.1:8000", "ftp://127.0.0.1:8000"),
         ("embedded:", "imbedded:"),
     ],
 )

@@ -213,3 +213,48 @@ def test_every_cipher_has_forward_secrecy_and_authenticated_encryption(pair: Pai
     for cipher in load_context(pair.certificate, pair.key).get_ciphers():
         assert cipher["protocol"] == "TLSv1.3" or cipher["kea"] == "kx-ecdhe"
         assert cipher["aead"] is True
+
+
+UPSTREAM = VALID.replace(
+    "[http://127.0.0.1:8000]", "[https://127.0.0.1:8000], tls: {ca: tls/tls.pem, PAIR}"
+)
+OWN = UPSTREAM.replace("PAIR", "certificate: tls/tls.pem, key: tls/tls.key")
+
+
+def test_the_files_of_an_upstream_become_absolute(
+    read: Callable[..., Examination], pair: Pair
+) -> None:
+    examination = read(OWN)
+    assert examination.findings == ()
+    assert examination.settings is not None
+    tls = examination.settings.upstreams["orders"].tls
+    assert tls is not None
+    assert (tls.ca, tls.certificate, tls.key) == (pair.certificate, pair.certificate, pair.key)
+
+
+@pytest.mark.parametrize(
+    ("written", "instead", "finding"),
+    [
+        ("ca: tls/tls.pem", "ca: none.pem", "tls.ca: "),
+        ("ca: tls/tls.pem", "ca: tls/tls.key", 'tls.key" holds no certificate in PEM form; '),
+        ("ca: tls/tls.pem", "ca: broken.pem", 'broken.pem" are broken; put the PEM file there'),
+        ("key: tls/tls.key", "key: tls/tls.pem", "tls.key: "),
+        (", key: tls/tls.key", "", "certificate: the gateway has a certificate here and no key; "),
+        ("certificate: tls/tls.pem, ", "", "key: the gateway has a key here and no certificate; "),
+        ("https:", "http:", "tls: no server of this upstream is https; write https:// in servers"),
+        ("ca: tls/tls.pem", "server_name: a:1", "server_name: a port stands behind the host; "),
+    ],
+)
+def test_what_an_upstreams_tls_names_is_there_and_used(
+    check: Check, pair: Pair, written: str, instead: str, finding: str
+) -> None:
+    broken = pair.certificate.parent.parent / "broken.pem"
+    broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    [found] = check(OWN.replace(written, instead))
+    assert finding in found
+
+
+def test_the_key_of_an_upstream_is_not_for_everybody(check: Check, pair: Pair) -> None:
+    pair.key.chmod(0o644)
+    [found] = check(OWN)
+    assert "upstreams.orders.tls.key: every user of this machine can read this key" in found
