@@ -248,6 +248,7 @@ def test_the_files_of_an_upstream_become_absolute(
 def test_what_an_upstreams_tls_names_is_there_and_used(
     check: Check, pair: Pair, written: str, instead: str, finding: str
 ) -> None:
+    pair.certificate.chmod(0o600)
     broken = pair.certificate.parent.parent / "broken.pem"
     broken.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
     [found] = check(OWN.replace(written, instead))
