@@ -25,8 +25,10 @@ from gateway.middleware.answers import AnswerEditor
 from gateway.middleware.entrance import Entrance
 from gateway.middleware.front import FrontServer
 from gateway.middleware.guard import Guard, GuardLimits
+from gateway.middleware.instance import InstanceUnknown, own_pseudonym
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.origins import ClientOrigins
+from gateway.middleware.outgoing import OutgoingHeaders
 from gateway.middleware.record import Recorder
 from gateway.middleware.watch import TunnelWatch
 from gateway.policy.interfaces import AuthorizationServerUnavailable, RevocationSink
@@ -233,7 +235,7 @@ async def open_gateway(
             introspectors=cached_introspectors,
             forwards=forwards_of(settings, upstreams),
             resource=resource,
-            origins=origins,
+            headers=OutgoingHeaders(origins, _own_pseudonym(settings)),
             limits=GuardLimits(
                 settings.limits.header_bytes, settings.limits.body, settings.timeouts.body
             ),
@@ -258,6 +260,13 @@ def _require_c_parser() -> None:
     # aiohttp's parser in Python differs from the one in C that its advisories are tested on.
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         raise StartFailure("aiohttp has no C parser on this system; install one of its wheels")
+
+
+def _own_pseudonym(settings: GatewaySettings) -> str:
+    try:
+        return own_pseudonym(settings.state_dir)
+    except InstanceUnknown as error:
+        raise StartFailure(str(error)) from error
 
 
 def _log_format(settings: GatewaySettings, descriptor: int) -> Literal["json", "text"]:

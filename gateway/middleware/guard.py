@@ -26,7 +26,7 @@ from gateway.middleware.exchange import AnswerEditor, Exchange, ExchangeBody
 from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.options import SERVER_WIDE, answer_options
-from gateway.middleware.origins import ClientOrigins
+from gateway.middleware.outgoing import OutgoingHeaders
 from gateway.middleware.refuse import refuse
 from gateway.middleware.watch import TunnelWatch
 from gateway.policy.adaptation import adapt_request, encode_target
@@ -41,7 +41,6 @@ from gateway.policy.forwarding import (
     UpstreamFailure,
 )
 from gateway.policy.framing import judge_transfer_coding
-from gateway.policy.headers import HeaderPair, RequestHeaderFilter, forwarding_headers
 from gateway.policy.host import normalize_host
 from gateway.policy.method import USUAL_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
@@ -82,7 +81,7 @@ class Guard:
         introspectors: Mapping[str, CachedIntrospector],
         forwards: Mapping[str, Forward],
         resource: ProtectedResource,
-        origins: ClientOrigins,
+        headers: OutgoingHeaders,
         limits: GuardLimits,
         watch: TunnelWatch,
         editor: AnswerEditor,
@@ -91,11 +90,10 @@ class Guard:
         self._introspectors = introspectors
         self._forwards = forwards
         self._resource = resource
-        self._origins = origins
+        self._headers = headers
         self._limits = limits
         self._watch = watch
         self._editor = editor
-        self._header_filter = RequestHeaderFilter()
 
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request: with a refusal, or with what the upstream says."""
@@ -124,6 +122,9 @@ class Guard:
             await self._refuse(exchange, route)
             return
         exchange.route = route
+        if self._headers.runs_in_circle(exchange):
+            await self._refuse(exchange, Rejection(Reason.LOOP_DETECTED))
+            return
         judgement = await judge_token(
             route, exchange.headers.getall(AUTHORIZATION, ()), self._introspectors
         )
@@ -207,7 +208,7 @@ class Guard:
             exchange.method,
             encode_target(exchange.path + query),
             exchange.authority,
-            self._headers(exchange, judgement),
+            self._headers.write(exchange, judgement),
         )
         if route.adaptation is not None:
             try:
@@ -257,28 +258,6 @@ class Guard:
             if outcome.status:
                 exchange.status = outcome.status
                 exchange.bytes_sent = outcome.bytes_sent
-
-    def _headers(self, exchange: Exchange, judgement: Judgement) -> list[HeaderPair]:
-        headers = self._header_filter.filter(
-            exchange.message.raw_headers, keep_authorization=judgement.keeps_authorization
-        )
-        headers += exchange.protocol.forwarded_headers or self._forwarding_headers(exchange)
-        if exchange.authority is not None:
-            headers.append((b"X-Forwarded-Host", exchange.authority))
-        headers.append((b"X-Request-Id", exchange.request_id.encode("ascii")))
-        route = judgement.route
-        if judgement.answer is not None and route is not None and not route.is_public:
-            headers += judgement.answer.identity
-        return headers
-
-    def _forwarding_headers(self, exchange: Exchange) -> list[HeaderPair]:
-        """Say where the request came from, once for a connection unless its peer is trusted."""
-        protocol = exchange.protocol
-        scheme = "http" if protocol.ssl_context is None else "https"
-        if self._origins.is_trusted(exchange.peer):
-            return forwarding_headers(exchange.peer, scheme, exchange.message.raw_headers)
-        protocol.forwarded_headers = forwarding_headers(exchange.peer, scheme, ())
-        return protocol.forwarded_headers
 
     def _body(self, exchange: Exchange, route: Route, length: int | None) -> ExchangeBody:
         if EXPECT in exchange.headers and exchange.speaks_http_1_1 and length != 0:

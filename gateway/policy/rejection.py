@@ -32,6 +32,7 @@ class Reason(StrEnum):
     REQUEST_TIMEOUT = "request_timeout"
     NO_ROUTE = "no_route"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    LOOP_DETECTED = "loop_detected"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     UPSTREAM_INVALID = "upstream_invalid"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -166,6 +167,11 @@ REFUSALS: dict[Reason, Refusal] = {
         405,
         "The method is not allowed here",
         "The Allow header lists those that are.",
+    ),
+    Reason.LOOP_DETECTED: Refusal(
+        508,
+        "The request runs in a circle",
+        "It has come back to the gateway that had forwarded it.",
     ),
     Reason.UPSTREAM_UNAVAILABLE: Refusal(
         502,

@@ -42,6 +42,7 @@ REFUSALS = {
     ("-", "unsupported_coding"): 24,
     ("-", "no_route"): 16,
     ("-", "method_not_allowed"): 17,
+    ("orders", "loop_detected"): 25,
     ("upload", "body_too_large"): 18,
     ("upload", "expectation_failed"): 19,
     ("upload", "request_timeout"): 20,
@@ -67,6 +68,7 @@ STATUS = {
     "unsupported_coding": 501,
     "no_route": 404,
     "method_not_allowed": 405,
+    "loop_detected": 508,
     "body_too_large": 413,
     "expectation_failed": 417,
     "request_timeout": 408,
@@ -237,7 +239,7 @@ def request(method, route, *fields, body=""):
     return "\r\n".join([*lines, "", body])
 
 
-def provocations(tokens) -> dict[str, Callable[[str, int], str]]:
+def provocations(tokens, via="") -> dict[str, Callable[[str, int], str]]:
     """Gives for each reason how to provoke it: a function of route and count to a raw request."""
     bearer = f"Authorization: Bearer {tokens['good']}"
 
@@ -267,6 +269,7 @@ def provocations(tokens) -> dict[str, Callable[[str, int], str]]:
         ),
         "no_route": lambda *_: f"GET /elsewhere HTTP/1.1\r\nHost: h\r\n{bearer}\r\n\r\n",
         "method_not_allowed": lambda *_: request("DELETE", "orders", bearer),
+        "loop_detected": lambda *_: request("GET", "orders", bearer, f"Via: 1.1 {via}"),
         "body_too_large": lambda route, _: request("POST", route, bearer, "Content-Length: 1025"),
         "expectation_failed": lambda route, _: request(
             "POST", route, bearer, "Expect: the-unexpected", "Content-Length: 1", body="x"
@@ -310,9 +313,10 @@ def nonzero(found: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]
 def test_metrics_count_each_refusal_by_route_and_reason_and_nothing_else(gateway):
     """Each reason a different number of times; every other series of those metrics is 0."""
     expected = TOKEN_REJECTIONS | REFUSALS
-    assert sorted(expected.values()) == list(range(1, 25)), "no two reasons as often as each other"
+    assert sorted(expected.values()) == list(range(1, 26)), "no two reasons as often as each other"
     tokens = tokens_of(gateway)
-    provoke = provocations(tokens)
+    instance = (gateway.configuration.parent / "state" / "instance").read_text().strip()
+    provoke = provocations(tokens, via=f"gateway-{instance}")
     before = series(gateway, "gateway_token_rejections_total")
     assert before.keys() >= TOKEN_REJECTIONS.keys(), "they are there before the first of them"
     assert series(gateway, "gateway_refusals_total").keys() >= REFUSALS.keys()

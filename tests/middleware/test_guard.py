@@ -1,10 +1,12 @@
 """The guard, end to end: what it refuses and why, and that it fails closed."""
 
 import asyncio
+from types import ModuleType
 
 import pytest
 
 import gateway.middleware.guard
+import gateway.middleware.outgoing
 from tests.proxy.stage import OK, Seen, Stage
 
 ALL_ROUTES = [
@@ -147,17 +149,23 @@ async def test_failure_inside_the_guard_is_a_500_and_nothing_is_forwarded(stage:
 
 
 @pytest.mark.parametrize(
-    "stage_of_the_walk", ["canonicalize_path", "find_route", "judge_token", "forwarding_headers"]
+    ("module", "stage_of_the_walk"),
+    [
+        (gateway.middleware.guard, "canonicalize_path"),
+        (gateway.middleware.guard, "find_route"),
+        (gateway.middleware.guard, "judge_token"),
+        (gateway.middleware.outgoing, "forwarding_headers"),
+    ],
 )
 async def test_failure_anywhere_on_the_walk_forwards_nothing(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, stage_of_the_walk: str
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, module: ModuleType, stage_of_the_walk: str
 ) -> None:
     await stage.open()
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("secret-detail")
 
-    monkeypatch.setattr(gateway.middleware.guard, stage_of_the_walk, fail)
+    monkeypatch.setattr(module, stage_of_the_walk, fail)
     refusal = await stage.ask(get(b"/public/a"))
     assert (refusal.status, refusal.reason) == (500, "internal_error")
     entry = (await stage.log())[0]

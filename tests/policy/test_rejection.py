@@ -28,6 +28,7 @@ CONTRACT = {
     "request_timeout": (408, None, False, False, None),
     "no_route": (404, None, False, False, None),
     "method_not_allowed": (405, None, False, False, None),
+    "loop_detected": (508, None, False, False, None),
     "upstream_unavailable": (502, None, False, False, None),
     "upstream_invalid": (502, None, False, False, None),
     "upstream_timeout": (504, None, False, False, None),

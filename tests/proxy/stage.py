@@ -375,6 +375,12 @@ class Stage:
         await self.close()
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
 
+    @property
+    def via(self) -> bytes:
+        """What the gateway adds to Via."""
+        instance = (self.folder / "state" / "instance").read_bytes().strip()
+        return b"1.1 gateway-" + instance
+
     async def stop(self) -> None:
         """Let the gateway drain and stop."""
         await self._exit.aclose()

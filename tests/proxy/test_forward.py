@@ -34,8 +34,9 @@ async def test_public_request_arrives_with_its_fields_and_where_it_came_from(sta
     assert len(request_id) == 24
     assert head == (
         b"GET /public/a HTTP/1.1\r\nHost: api.example.com\r\nAccept: */*\r\nX-Empty: \r\n"
-        b"X-Odd: two  spaces\r\nX-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: http\r\n"
-        b"X-Forwarded-Host: api.example.com\r\nX-Request-Id: %b\r\n\r\n" % request_id
+        b"X-Odd: two  spaces\r\nVia: %b\r\nX-Forwarded-For: 127.0.0.1\r\n"
+        b"X-Forwarded-Proto: http\r\nX-Forwarded-Host: api.example.com\r\n"
+        b"X-Request-Id: %b\r\n\r\n" % (stage.via, request_id)
     )
 
 
@@ -87,6 +88,7 @@ async def test_hop_by_hop_fields_stop_here(stage: Stage) -> None:
     assert seen.names == [
         "host",
         "x-kept",
+        "via",
         "x-forwarded-for",
         "x-forwarded-proto",
         "x-forwarded-host",
@@ -136,6 +138,7 @@ async def test_strangers_cannot_say_where_a_request_came_from(stage: Stage) -> N
     )
     assert seen.pairs[:-1] == [
         (b"Host", b"h"),
+        (b"Via", stage.via),
         (b"X-Forwarded-For", b"127.0.0.1"),
         (b"X-Forwarded-Proto", b"http"),
         (b"X-Forwarded-Host", b"h"),
@@ -149,6 +152,7 @@ async def test_what_trusted_proxies_say_is_extended_over_all_lines(stage: Stage)
     )
     assert seen.pairs[:-1] == [
         (b"Host", b"h"),
+        (b"Via", stage.via),
         (b"X-Forwarded-For", b"203.0.113.9, 198.51.100.7, 127.0.0.1"),
         (b"X-Forwarded-Proto", b"https"),
         (b"X-Forwarded-Host", b"h"),

@@ -101,6 +101,7 @@ def test_the_reasons_that_a_route_can_yield_start_at_zero_and_no_others():
     on_every_route = [
         "malformed_request", "body_too_large", "expectation_failed", "request_timeout",
         "upstream_unavailable", "upstream_invalid", "upstream_timeout", "internal_error",
+        "loop_detected",
     ]  # fmt: skip
     before_a_route = [
         "ambiguous_path", "malformed_request", "unsupported_coding", "headers_too_large",

@@ -1,0 +1,53 @@
+"""The header fields that a judged request goes on with."""
+
+from aiohttp.hdrs import VIA
+
+from gateway.middleware.exchange import Exchange
+from gateway.middleware.judge import Judgement
+from gateway.middleware.origins import ClientOrigins
+from gateway.policy.headers import HeaderPair, RequestHeaderFilter, forwarding_headers
+from gateway.policy.via import names_proxy
+
+
+class OutgoingHeaders:
+    """Writes the fields for the upstream: the client's that cross, and the gateway's own.
+
+    `pseudonym` is the gateway's name in Via.
+    """
+
+    def __init__(self, origins: ClientOrigins, pseudonym: str) -> None:
+        self._origins = origins
+        self._pseudonym = pseudonym
+        name = pseudonym.encode("ascii")
+        self._via = (b"Via", b"1.1 " + name)
+        self._via_of_http_1_0 = (b"Via", b"1.0 " + name)
+        self._filter = RequestHeaderFilter()
+
+    def runs_in_circle(self, exchange: Exchange) -> bool:
+        """Say whether this gateway has forwarded the request before."""
+        headers = exchange.headers
+        return VIA in headers and names_proxy(headers.getall(VIA), self._pseudonym)
+
+    def write(self, exchange: Exchange, judgement: Judgement) -> list[HeaderPair]:
+        """Give the fields; only framing and Host are left to be said."""
+        headers = self._filter.filter(
+            exchange.message.raw_headers, keep_authorization=judgement.keeps_authorization
+        )
+        headers.append(self._via if exchange.speaks_http_1_1 else self._via_of_http_1_0)
+        headers += exchange.protocol.forwarded_headers or self._forwarding_headers(exchange)
+        if exchange.authority is not None:
+            headers.append((b"X-Forwarded-Host", exchange.authority))
+        headers.append((b"X-Request-Id", exchange.request_id.encode("ascii")))
+        route = judgement.route
+        if judgement.answer is not None and route is not None and not route.is_public:
+            headers += judgement.answer.identity
+        return headers
+
+    def _forwarding_headers(self, exchange: Exchange) -> list[HeaderPair]:
+        """Say where the request came from, once for a connection unless its peer is trusted."""
+        protocol = exchange.protocol
+        scheme = "http" if protocol.ssl_context is None else "https"
+        if self._origins.is_trusted(exchange.peer):
+            return forwarding_headers(exchange.peer, scheme, exchange.message.raw_headers)
+        protocol.forwarded_headers = forwarding_headers(exchange.peer, scheme, ())
+        return protocol.forwarded_headers
