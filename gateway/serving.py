@@ -5,6 +5,7 @@ so that everything made after knows the port where the configuration says 0.
 """
 
 import asyncio
+import errno
 import logging
 import resource
 import socket
@@ -24,10 +25,18 @@ from gateway.policy.connections import (
     needed_descriptors,
     share_descriptors,
 )
-from gateway.settings import Address, GatewaySettings, TlsSettings
+from gateway.settings import (
+    Address,
+    GatewaySettings,
+    ListenAddress,
+    TlsSettings,
+    UnixAddress,
+)
+from gateway.settings.addresses import networks_among
 from gateway.settings.certificates import UnusablePair
 from gateway.telemetry.metrics import Metrics
 from gateway.tls import Handshake, ListenerCertificate, TlsSite, watch
+from gateway.unix import bind_unix, remove_unix
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +64,7 @@ class StartFailure(Exception):  # noqa: N818 - what became of the start
 class Addresses:
     """Where the listeners really are, also when the configuration says port 0."""
 
-    guard: Address
+    guard: ListenAddress
     admin: Address
     authorization_server: Address | None
 
@@ -68,24 +77,35 @@ def bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, sock
     sockets = {}
     for what, address in _listening(settings).items():
         try:
-            sock = socket.create_server(
-                (address.host, address.port),
-                family=socket.AF_INET6 if ":" in address.host else socket.AF_INET,
-                backlog=BACKLOG,
-            )
+            sockets[what] = _bind(address, stack)
         except OSError as error:
+            is_path = isinstance(address, UnixAddress) and error.errno != errno.EADDRINUSE
+            mend = "let the gateway's user make it" if is_path else "end what listens there"
             raise StartFailure(
                 f"cannot listen on {address}: {error.strerror or error}; "
-                f"change {_KEYS[what]}, or end what listens there"
+                f"change {_KEYS[what]}, or {mend}"
             ) from error
-        stack.callback(sock.close)
-        sockets[what] = sock
     return sockets
 
 
-def _listening(settings: GatewaySettings) -> dict[str, Address]:
+def _bind(address: ListenAddress, stack: AsyncExitStack) -> socket.socket:
+    if isinstance(address, UnixAddress):
+        sock, status = bind_unix(address.path, BACKLOG)
+        stack.callback(remove_unix, address.path, status)
+    else:
+        # IPv6 alone on ::, whatever the system's default is: 0.0.0.0 can be had beside it.
+        sock = socket.create_server(
+            (address.host, address.port),
+            family=socket.AF_INET6 if ":" in address.host else socket.AF_INET,
+            backlog=BACKLOG,
+        )
+    stack.callback(sock.close)
+    return sock
+
+
+def _listening(settings: GatewaySettings) -> dict[str, ListenAddress]:
     """Give every listener's address as the configuration has it."""
-    listening = {"guard": settings.listen, "admin": settings.admin_listen}
+    listening: dict[str, ListenAddress] = {"guard": settings.listen, "admin": settings.admin_listen}
     for server in settings.authorization_servers.values():
         if server.embedded is not None:
             listening["authorization_server"] = server.embedded.listen
@@ -94,8 +114,14 @@ def _listening(settings: GatewaySettings) -> dict[str, Address]:
 
 def find_addresses(sockets: Mapping[str, socket.socket]) -> Addresses:
     """Say where the sockets are bound."""
-    found = {what: Address(*sock.getsockname()[:2]) for what, sock in sockets.items()}
-    return Addresses(found["guard"], found["admin"], found.get("authorization_server"))
+    guard, admin = sockets["guard"], sockets["admin"]
+    server = sockets.get("authorization_server")
+    name = guard.getsockname()
+    return Addresses(
+        UnixAddress(name) if isinstance(name, str) else Address(*name[:2]),
+        Address(*admin.getsockname()[:2]),
+        None if server is None else Address(*server.getsockname()[:2]),
+    )
 
 
 def take_real_port(settings: GatewaySettings, addresses: Addresses) -> GatewaySettings:
@@ -103,7 +129,7 @@ def take_real_port(settings: GatewaySettings, addresses: Addresses) -> GatewaySe
 
     One that was derived from port 0 gets the port that it became.
     """
-    if settings.listen.port != 0 or not settings.public_url.endswith(":0"):
+    if isinstance(addresses.guard, UnixAddress) or not settings.public_url.endswith(":0"):
         return settings
     public_url = f"{settings.public_url.removesuffix(':0')}:{addresses.guard.port}"
     return settings.model_copy(update={"public_url": public_url})
@@ -143,6 +169,7 @@ def open_entrances(settings: GatewaySettings, metrics: Metrics) -> dict[str, Ent
             shares.guard,
         )
     entrances = {}
+    trusted = networks_among(settings.trusted_proxies)
     for name in names:
         total = getattr(shares, name)
         # The operator's port is the operator's; a browser at the sign-in needs a handful.
@@ -151,7 +178,7 @@ def open_entrances(settings: GatewaySettings, metrics: Metrics) -> dict[str, Ent
             "admin": total,
             "authorization_server": max(1, total // 2),
         }[name]
-        bounds = ConnectionBounds(total, min(per_address, total), settings.trusted_proxies)
+        bounds = ConnectionBounds(total, min(per_address, total), trusted)
         for reason in Refused:
             metrics.connections_refused.start_at_zero(name, reason)
         entrances[name] = Entrance(bounds, partial(metrics.connections_refused.count, name))
@@ -233,6 +260,8 @@ async def listen(
         return TlsSite(sock, make_protocol, entrance, handshake)
     # The loop's own accepts twice as fast; there the protocol itself asks the entrance.
     loop = asyncio.get_running_loop()
+    if sock.family == socket.AF_UNIX:
+        return await loop.create_unix_server(make_protocol, sock=sock, backlog=BACKLOG)
     return await loop.create_server(make_protocol, sock=sock, backlog=BACKLOG)
 
 

@@ -18,7 +18,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"app"}),
     frozenset({"upstreams", "vouching"}),
     frozenset({"serving"}),
-    frozenset({"tls"}),
+    frozenset({"tls", "unix"}),
     frozenset({"admin", "authserver", "client", "middleware", "proxy"}),
     frozenset({"introspection"}),
     frozenset({"telemetry"}),

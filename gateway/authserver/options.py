@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from gateway.policy.host import routed_origins
 from gateway.policy.interfaces import Revocation, RevocationSource
 from gateway.settings import GatewaySettings
-from gateway.settings.addresses import IPNetwork
+from gateway.settings.addresses import IPNetwork, networks_among
 from gateway.settings.models import RequireSettings, RouteSettings
 
 PublishRevocation = Callable[[Revocation, RevocationSource], Awaitable[object]]
@@ -107,7 +107,7 @@ def embedded_options(settings: GatewaySettings) -> AuthorizationServerOptions | 
                     if route.require is not None and route.require.audience is not None
                 ),
                 resource_origins=_resource_origins(settings),
-                trusted_proxies=settings.trusted_proxies,
+                trusted_proxies=networks_among(settings.trusted_proxies),
             )
     return None
 

@@ -12,7 +12,7 @@ import typer
 from gateway.app import Addresses, RunningGateway, StartFailure, run_gateway
 from gateway.cli.configuration import examine_configuration, find_configuration
 from gateway.serving import raise_descriptor_limit
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, UnixAddress
 from gateway.workers.beginning import configure_logging, freeze_memory, run_event_loop
 from gateway.workers.count import count_workers
 from gateway.workers.supervisor import Supervisor, supervise
@@ -82,7 +82,9 @@ async def serve(settings: GatewaySettings, running: Running) -> None:
 def describe(settings: GatewaySettings, addresses: Addresses) -> str:
     """Say in one line where everything listens."""
     scheme = "http" if settings.tls is None else "https"
-    parts = [f"gateway: ready on {scheme}://{addresses.guard}", f"admin http://{addresses.admin}"]
+    guard = addresses.guard
+    place = str(guard) if isinstance(guard, UnixAddress) else f"{scheme}://{guard}"
+    parts = [f"gateway: ready on {place}", f"admin http://{addresses.admin}"]
     for server in settings.authorization_servers.values():
         if server.embedded is not None:
             scheme = "http" if server.embedded.tls is None else "https"

@@ -1,11 +1,12 @@
 """Where clients have reached the gateway, as they see it."""
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 
 from gateway.middleware.exchange import Exchange
 from gateway.policy.headers import forwarded_scheme
 from gateway.policy.host import normalize_host, routed_origins
+from gateway.settings.addresses import TrustedPeer, networks_among
 
 
 class ClientOrigins:
@@ -19,19 +20,22 @@ class ClientOrigins:
         self,
         public_url: str,
         hosts: Iterable[str],
-        trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
+        trusted_proxies: tuple[TrustedPeer, ...],
     ) -> None:
         self._public_url = public_url
-        self._trusted_proxies = trusted_proxies
+        self._trusted_networks = networks_among(trusted_proxies)
+        self._trusts_unix = "unix" in trusted_proxies
         self._known = routed_origins(public_url, hosts)
         self._known[normalize_host(public_url.partition("://")[2]) or ""] = public_url
 
     def is_trusted(self, peer: str) -> bool:
         """Say whether the address at the other end is a proxy that is believed."""
-        if not self._trusted_proxies or peer == "unix":
+        if peer == "unix":
+            return self._trusts_unix
+        if not self._trusted_networks:
             return False
         address = ip_address(peer)
-        return any(address in network for network in self._trusted_proxies)
+        return any(address in network for network in self._trusted_networks)
 
     def of(self, exchange: Exchange) -> str:
         """Give the origin by which the client made its request.

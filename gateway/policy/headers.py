@@ -312,16 +312,16 @@ def forwarding_headers(
     """Tell the upstream where the request came from: X-Forwarded-For, -Proto.
 
     `peer` is the address at the other end of the connection, `received` the fields of a trusted
-    proxy, which are extended (all their lines, in order); what anyone else sent is replaced.
+    proxy, which are extended (all their lines, in order); what anyone else sent is replaced. A
+    peer on a unix socket has no address, so it adds none.
     """
     received = tuple(received)
     addresses = [value for name, value in received if name.lower() == b"x-forwarded-for"]
     scheme = forwarded_scheme(received) or scheme
-    addresses.append(peer.encode("ascii", "replace"))
-    return [
-        (b"X-Forwarded-For", b", ".join(addresses)),
-        (b"X-Forwarded-Proto", scheme.encode("ascii")),
-    ]
+    if peer != "unix":
+        addresses.append(peer.encode("ascii", "replace"))
+    headers = [(b"X-Forwarded-For", b", ".join(addresses))] if addresses else []
+    return [*headers, (b"X-Forwarded-Proto", scheme.encode("ascii"))]
 
 
 def forwarded_scheme(received: Iterable[HeaderPair]) -> str | None:

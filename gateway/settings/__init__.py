@@ -15,7 +15,7 @@ The way of a file, one module each:
 All findings come at once, each with its line; `findings` says what one is.
 """
 
-from gateway.settings.addresses import Address
+from gateway.settings.addresses import Address, ListenAddress, UnixAddress
 from gateway.settings.authorization_server_models import (
     AuthorizationServerSettings,
     EmbeddedSettings,
@@ -41,12 +41,14 @@ __all__ = [
     "Finding",
     "GatewaySettings",
     "IntrospectionSettings",
+    "ListenAddress",
     "RequireSettings",
     "RouteSettings",
     "SettingsError",
     "SettingsUnreadable",
     "Severity",
     "TlsSettings",
+    "UnixAddress",
     "UnusablePair",
     "UpstreamSettings",
     "UpstreamTlsSettings",

@@ -2,13 +2,16 @@
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from gateway.settings.findings import Problem, quoted
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+TrustedPeer = IPNetwork | Literal["unix"]
+"""Who may say whom they speak for: a network, or whoever the unix socket's mode lets in."""
 
 # No private network is wider than 10.0.0.0/8 or fc00::/7, so no proxy of one's own needs more.
 _WIDEST: Final = {4: 8, 6: 7}
@@ -32,6 +35,19 @@ class Address:
 
     def __str__(self) -> str:
         return f"{_bracketed(self.host)}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixAddress:
+    """A unix socket where a listener listens: the path of its file."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+ListenAddress = Address | UnixAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +103,12 @@ def parse_listen(text: str) -> Address:
             "write one of this machine's addresses, 127.0.0.1, 0.0.0.0 or localhost",
         )
     return Address(str(address), port)
+
+
+def read_address(text: str) -> ListenAddress:
+    """Read what an address of a listener says of itself by `str`."""
+    path = text.removeprefix("unix:")
+    return parse_listen(text) if path == text else UnixAddress(path)
 
 
 def parse_origin(text: str, schemes: tuple[str, ...] = ("https", "http")) -> Origin:
@@ -179,6 +201,16 @@ def parse_network(text: str) -> IPNetwork:
             "trusted-network-too-wide", what, "name only the addresses of your own proxies"
         )
     return network
+
+
+def parse_trusted(text: str) -> TrustedPeer:
+    """Read a network, or the word `unix`. Raises Problem."""
+    return "unix" if text == "unix" else parse_network(text)
+
+
+def networks_among(trusted: Iterable[TrustedPeer]) -> tuple[IPNetwork, ...]:
+    """Give the networks among those who are trusted."""
+    return tuple(peer for peer in trusted if not isinstance(peer, str))
 
 
 def parse_ip(host: str) -> IPAddress | None:

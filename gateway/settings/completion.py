@@ -5,18 +5,22 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from gateway.settings.addresses import Address, Origin, is_every_interface
+from gateway.settings.addresses import ListenAddress, Origin, UnixAddress, is_every_interface
 from gateway.settings.authorization_server_models import EmbeddedSettings
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
 from gateway.settings.tls_models import TlsSettings, UpstreamTlsSettings
 
 
-def derive_origin(listen: Address, *, has_tls: bool, must_be_secure: bool = False) -> str | None:
+def derive_origin(
+    listen: ListenAddress, *, has_tls: bool, must_be_secure: bool = False
+) -> str | None:
     """Give the origin by which a listener is reached; None when it does not say.
 
     `must_be_secure`: neither does it say when strangers would read along.
     """
+    if isinstance(listen, UnixAddress):
+        return None
     origin = Origin("https" if has_tls else "http", listen.host, listen.port)
     if is_every_interface(listen.host) or (must_be_secure and not origin.is_secure):
         return None
@@ -27,6 +31,11 @@ def locate_state_dir(settings: GatewaySettings, folder: Path) -> Path:
     """Give the folder for databases and sockets as an absolute path."""
     # As the kernel would follow it: `..` taken off by hand goes wrong behind a symbolic link.
     return Path(os.path.realpath(folder / settings.state_dir))
+
+
+def locate_listener(listen: ListenAddress, folder: Path) -> ListenAddress:
+    """Give a unix socket by its absolute path; another address as it is."""
+    return UnixAddress(str(folder / listen.path)) if isinstance(listen, UnixAddress) else listen
 
 
 def locate_database(url: str, state_dir: Path) -> str:
@@ -56,6 +65,7 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
     }
     update: dict[str, object] = {
         "state_dir": state_dir,
+        "listen": locate_listener(settings.listen, folder),
         "authorization_servers": servers,
         "upstreams": upstreams,
         "routes": routes,

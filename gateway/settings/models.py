@@ -18,7 +18,7 @@ from gateway.settings.adaptation_models import (
     RequestHeaderSettings,
     ResponseHeaderSettings,
 )
-from gateway.settings.addresses import Address, IPNetwork
+from gateway.settings.addresses import Address, ListenAddress, TrustedPeer
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Derived, Items, Section, Table
@@ -323,9 +323,11 @@ class RouteSettings(Settings):
 class GatewaySettings(Settings):
     """The configuration of the gateway. Relative paths count from the file's own folder."""
 
-    listen: Annotated[Address, scalars.LISTEN] = Field(
+    listen: Annotated[ListenAddress, scalars.LISTEN_OR_UNIX] = Field(
         default=Address("127.0.0.1", 8080),
-        description="Where clients connect; port 0 lets the system pick one.",
+        description="Where clients connect; port 0 lets the system pick one. `[::]:8080` takes "
+        "IPv6 alone, `0.0.0.0:8080` IPv4 alone. Or `unix:/path`: a socket, with mode 0660, for a "
+        "proxy on this machine.",
     )
     admin_listen: Annotated[Address, scalars.LISTEN] = Field(
         default=Address("127.0.0.1", 9090),
@@ -350,9 +352,10 @@ class GatewaySettings(Settings):
         description="How many processes serve; `auto` is one for each core that the gateway may "
         "use. More than one share the connections and are replaced when they crash.",
     )
-    trusted_proxies: Annotated[tuple[IPNetwork, ...], Items(scalars.NETWORK)] = Field(
+    trusted_proxies: Annotated[tuple[TrustedPeer, ...], Items(scalars.TRUSTED)] = Field(
         default=(),
-        description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+        description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed; `unix` is "
+        "whoever connects to a unix socket.",
     )
     authorization_servers: Annotated[
         Mapping[str, AuthorizationServerSettings],

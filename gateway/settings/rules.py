@@ -1,20 +1,30 @@
 """The rules that join several keys: each is a function over the draft, and reports errors."""
 
 import ipaddress
+import os
 from collections.abc import Callable
 from itertools import combinations
 from typing import Final
 
 from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
 from gateway.settings.adaptation import check_cors, check_forward_path, check_header_edits
-from gateway.settings.addresses import Address, collide, parse_origin, reaches
-from gateway.settings.completion import derive_origin, locate_database, locate_state_dir
+from gateway.settings.addresses import Address, UnixAddress, collide, parse_origin, reaches
+from gateway.settings.completion import (
+    derive_origin,
+    locate_database,
+    locate_listener,
+    locate_state_dir,
+)
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, join_words, quoted, render_path, suggest
 from gateway.settings.tls import check_certificates, check_upstream_tls
 
 Rule = Callable[[Draft], None]
+
+_CIRCLE: Final = "this is where the gateway itself listens, so every request would run in a circle"
+_SERVICE: Final = "name the service that stands behind the gateway"
+_LONGEST_SOCKET_PATH: Final = 107  # sun_path of unix(7), less the NUL
 
 
 def check_public_url(draft: Draft) -> None:
@@ -26,6 +36,16 @@ def check_public_url(draft: Draft) -> None:
         what = f"listening on {listen} does not say how clients reach the gateway"
         mend = "add public_url with the origin that they use"
         draft.error(("listen",), "missing-public-url", what, mend)
+
+
+def check_unix_socket(draft: Draft) -> None:
+    """The kernel takes a socket's whole path only up to a length."""
+    if not draft.is_sound("listen"):
+        return
+    listen = locate_listener(draft.settings.listen, draft.reading.folder)
+    if isinstance(listen, UnixAddress) and len(os.fsencode(listen.path)) > _LONGEST_SOCKET_PATH:
+        what = f"the whole path of this socket is longer than {_LONGEST_SOCKET_PATH} bytes"
+        draft.error(("listen",), "invalid-address", what, "choose a shorter one, as under /run")
 
 
 def check_trusted_proxies(draft: Draft) -> None:
@@ -130,13 +150,20 @@ def check_upstreams(draft: Draft) -> None:
         if not draft.is_sound(*path):
             continue
         for index, server in enumerate(draft.settings.upstreams[name].servers):
-            if not server.startswith("unix:"):
-                _check_upstream_server(draft, (*path, index), server)
+            _check_upstream_server(draft, (*path, index), server)
 
 
 def _check_upstream_server(draft: Draft, path: KeyPath, server: str) -> None:
+    listen = draft.settings.listen if draft.is_sound("listen") else None
+    if server.startswith("unix:"):
+        folder = draft.reading.folder
+        if isinstance(listen, UnixAddress) and os.path.realpath(
+            folder / listen.path
+        ) == os.path.realpath(folder / server.removeprefix("unix:")):
+            draft.error(path, "upstream-is-gateway", _CIRCLE, _SERVICE)
+        return
     origin = parse_origin(server)
-    mend = "name the service that stands behind the gateway"
+    mend = _SERVICE
     if draft.is_sound("admin_listen"):
         admin = draft.settings.admin_listen
         if reaches(origin.host, origin.port, admin):
@@ -144,12 +171,9 @@ def _check_upstream_server(draft: Draft, path: KeyPath, server: str) -> None:
             draft.error(path, "upstream-is-admin", what, mend)
             return
     public_url = _public_url(draft)
-    reaches_guard = draft.is_sound("listen") and reaches(
-        origin.host, origin.port, draft.settings.listen
-    )
+    reaches_guard = isinstance(listen, Address) and reaches(origin.host, origin.port, listen)
     if reaches_guard or (public_url == server and not server.endswith(":0")):
-        what = "this is where the gateway itself listens, so every request would run in a circle"
-        draft.error(path, "upstream-is-gateway", what, mend)
+        draft.error(path, "upstream-is-gateway", _CIRCLE, mend)
 
 
 def check_route_names(draft: Draft) -> None:
@@ -256,7 +280,7 @@ def _public_url(draft: Draft) -> str | None:
 
 def _listeners(draft: Draft) -> list[tuple[KeyPath, Address]]:
     listeners: list[tuple[KeyPath, Address]] = []
-    if draft.is_sound("listen"):
+    if draft.is_sound("listen") and isinstance(draft.settings.listen, Address):
         listeners.append((("listen",), draft.settings.listen))
     if draft.is_sound("admin_listen"):
         listeners.append((("admin_listen",), draft.settings.admin_listen))
@@ -269,6 +293,7 @@ def _listeners(draft: Draft) -> list[tuple[KeyPath, Address]]:
 
 RULES: Final[tuple[Rule, ...]] = (
     check_public_url,
+    check_unix_socket,
     check_trusted_proxies,
     check_authorization_servers,
     check_embedded_issuer,

@@ -9,7 +9,7 @@ from gateway.policy.host import normalize_host
 from gateway.policy.method import FORWARDED_METHODS, NEVER_FORWARDED, USUAL_METHODS
 from gateway.policy.pattern import PatternError, parse_pattern
 from gateway.settings import addresses, quantities
-from gateway.settings.addresses import Address, IPNetwork
+from gateway.settings.addresses import Address, ListenAddress, TrustedPeer, UnixAddress
 from gateway.settings.findings import Problem, join_words, quoted, suggest
 from gateway.settings.shapes import Text
 
@@ -256,6 +256,20 @@ def _parse_upstream_server(text: str) -> str:
     return text
 
 
+def _parse_listener(text: str) -> ListenAddress:
+    path = text.removeprefix("unix:")
+    if path == text:
+        return addresses.parse_listen(text)
+    if path.startswith("//"):
+        mend = f"write unix:/{path.lstrip('/')}"
+        raise Problem("invalid-address", "two slashes stand before the path", mend)
+    if path.startswith("@"):
+        what = "a socket without a file is open to every user of this machine"
+        raise Problem("invalid-address", what, "write a path, as in unix:/run/gateway/gateway.sock")
+    _parse_path(path, "a socket, as in unix:/run/gateway/gateway.sock")
+    return UnixAddress(path)
+
+
 def _format_folder(path: Path) -> str:
     return str(path) if path.is_absolute() else f"./{path}"
 
@@ -287,7 +301,10 @@ def _parse_check_path(text: str) -> str:
 LISTEN: Final[Text[Address]] = Text(
     "an address with a port", "127.0.0.1:8080", addresses.parse_listen
 )
-NETWORK: Final[Text[IPNetwork]] = Text("a network", "10.0.0.0/8", addresses.parse_network)
+LISTEN_OR_UNIX: Final[Text[ListenAddress]] = Text(
+    "an address with a port", "127.0.0.1:8080", _parse_listener
+)
+TRUSTED: Final[Text[TrustedPeer]] = Text("a network", "10.0.0.0/8", addresses.parse_trusted)
 METHOD: Final = Text("a method", "GET", _parse_method, choices=FORWARDED_METHODS)
 PATH_PATTERN: Final = Text("a path pattern", "/orders/**", _parse_pattern, pattern="^/")
 ROUTE_HOST: Final = Text("a host", "api.example.com", _parse_route_host)

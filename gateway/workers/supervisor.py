@@ -231,6 +231,6 @@ async def supervise(
         yield supervisor
 
 
-def _spell(addresses: Addresses) -> dict[str, tuple[str, int]]:
+def _spell(addresses: Addresses) -> dict[str, str]:
     found = {name: getattr(addresses, name) for name in Addresses.__dataclass_fields__}
-    return {name: (one.host, one.port) for name, one in found.items() if one is not None}
+    return {name: str(one) for name, one in found.items() if one is not None}

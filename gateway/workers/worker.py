@@ -18,7 +18,8 @@ from pathlib import Path
 from gateway.app import RunningGateway, Share, open_gateway
 from gateway.middleware.front import BoundedProtocol
 from gateway.serving import Addresses, StartFailure, start
-from gateway.settings import Address, GatewaySettings, SettingsError, load
+from gateway.settings import GatewaySettings, SettingsError, load
+from gateway.settings.addresses import parse_listen, read_address
 from gateway.telemetry.merging import ChangeReader
 from gateway.telemetry.metrics import Metrics
 from gateway.tls import Handshake
@@ -100,8 +101,13 @@ async def _serve(
 
 
 def _read_addresses(orders: Orders) -> Addresses:
-    found = {name: Address(*pair) for name, pair in orders.addresses.items()}
-    return Addresses(found["guard"], found["admin"], found.get("authorization_server"))
+    found = orders.addresses
+    server = found.get("authorization_server")
+    return Addresses(
+        read_address(found["guard"]),
+        parse_listen(found["admin"]),
+        None if server is None else parse_listen(server),
+    )
 
 
 async def _open_listeners(
