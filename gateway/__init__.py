@@ -8,6 +8,7 @@ The rooms, from the door inwards; imports go down only:
     vouching.py     everyone who vouches for tokens
     serving.py      the listeners
     tls.py          what they need to speak TLS
+    unix.py         and to be a unix socket
     admin/          the operator's port: metrics and health
     authserver/     the embedded authorization server: endpoints, sign-in and consent, store
     client/         the client's role: login and calls from a terminal, the demo's web application

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+import gateway.unix
 from gateway.app import StartFailure, run_gateway
 from gateway.settings import load
 from tests.attacks.test_e_expect_upgrade import ASK_PUBLIC, ROUTES, SWITCH
@@ -259,3 +260,22 @@ async def test_tls_can_be_spoken_on_a_unix_socket_too(
     context = client_context(pair)
     client = await connect(stage, path, ssl=context, server_hostname="localhost")
     assert await ask(client) == 404
+
+
+def test_socket_is_never_open_to_more_than_that(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for a moment: who has connected once stays."""
+    modes: list[int] = []
+
+    def chmod(path: str, mode: int) -> None:
+        modes.append(stat.S_IMODE(Path(path).stat().st_mode))
+
+    monkeypatch.setattr(gateway.unix.os, "chmod", chmod)
+    before = os.umask(0)
+    try:
+        sock, _ = gateway.unix.bind_unix(str(path), 1)
+    finally:
+        os.umask(before)
+    sock.close()
+    assert modes == [0o660]
