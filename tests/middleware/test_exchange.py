@@ -109,33 +109,3 @@ async def test_slow_service_is_no_pause_of_the_client(stage: Stage) -> None:
     await asyncio.sleep(0.2)
     service.send(OK)
     assert (await client.answer()).status == 200
-
-
-async def test_announced_length_allocates_nothing(stage: Stage) -> None:
-    await stage.open(limits={"body": "1024GiB"})
-    client = await stage.client(SIZED.replace(b"10", b"999999999999"))
-    service = await stage.accept()
-    assert b"Content-Length: 999999999999\r\n" in await service.head()
-    client.close()
-    assert await service.rest_until_broken() == b""
-
-
-async def test_hundreds_of_thousands_of_tiny_chunks_arrive(stage: Stage) -> None:
-    await stage.open()
-    client = await stage.client(CHUNKED)
-    service = await stage.accept()
-    await service.head()
-    count = 200_000
-
-    async def send() -> None:
-        for _ in range(count // 1000):
-            await client.flush(b"1\r\nx\r\n" * 1000)
-        client.send(b"0\r\n\r\n")
-
-    sending = asyncio.create_task(send())
-    while not service.received.endswith(b"\r\n0\r\n\r\n"):
-        assert await service.some()
-    assert service.received.count(b"x") == count
-    await sending
-    service.send(OK)
-    assert (await client.answer()).status == 200

@@ -389,17 +389,19 @@ class Stage:
         """End it all, the clients first: they would be waited for."""
         for client in self.clients:
             client.transport.abort()
-        if self._gateway is not None:
-            await self.settled_series(
-                "gateway_upstream_connections",
-                {
-                    labels: value
-                    for labels, value in self.series("gateway_upstream_connections").items()
-                    if 'state="idle"' in labels
-                },
-            )
-        await self.stop()
-        self.service.close()
+        try:
+            if self._gateway is not None:
+                await self.settled_series(
+                    "gateway_upstream_connections",
+                    {
+                        labels: value
+                        for labels, value in self.series("gateway_upstream_connections").items()
+                        if 'state="idle"' in labels
+                    },
+                )
+        finally:
+            await self.stop()
+            self.service.close()
         if self._log_descriptor >= 0:
             os.close(self._log_descriptor)
             self._log_descriptor = -1
