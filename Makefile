@@ -14,7 +14,7 @@ export PIP_ROOT_USER_ACTION := ignore
 INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench soak screenshots lock clean
+.PHONY: help run test check format bench flame soak screenshots lock clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,11 +36,16 @@ format: $(VENV)/.installed-dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Measure the guard against nginx, the authorization server, memory
+bench: $(VENV)/.installed-dev ## Measure the guard beside its peers, the authorization server, memory
 	@$(BIN)/python tests/parts/get.py bench
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m benchmarks.authserver $(ARGS)
 	@$(BIN)/python -m benchmarks.footprint $(ARGS)
+	@$(BIN)/python -m benchmarks.summary $(ARGS)
+
+flame: $(VENV)/.installed-dev ## Draw where the time of a warm request goes, benchmarks/results/warm.svg
+	@$(BIN)/python tests/parts/get.py bench
+	@$(BIN)/python -m benchmarks.flame $(ARGS)
 
 soak: $(VENV)/.installed-dev ## Half an hour of load before servers that break and die (ARGS="--minutes 5")
 	@$(BIN)/python -m benchmarks.soak $(ARGS)

@@ -23,6 +23,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from benchmarks.fill import fill
+from benchmarks.goals import RESULTS, Goal, write_result
 from benchmarks.load import MeasurementFailed, drive, write_requests
 from benchmarks.processes import StartFailed, cpu_seconds, free_ports, running
 from benchmarks.run import QUIET, machine
@@ -30,7 +31,6 @@ from benchmarks.stage import ANSWER, GATEWAY, OTHER_CORE, PROXY_CORE, filled, ru
 from tests.parts.get import PartMissing, locate
 from tests.parts.postgresql import PostgresServer
 
-RESULT = Path(__file__).parent / "results" / "authserver.json"
 CONNECTIONS = 16
 SIGN_IN_CONNECTIONS = 4  # two hash at a time; the others wait
 FEW, MANY = 1_000, 1_000_000
@@ -39,6 +39,7 @@ FEW, MANY = 1_000, 1_000_000
 ASKED = 1_000
 LEAST_COLD = 0.99  # of the guarded requests; the rest met an answer on its way
 PASSWORD = "correct horse battery staple"
+COLD, NGINX_COLD = "guarded, cold", "nginx that asks for each"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Server:
 class Row:
     """One line of the table: requests of one kind to one server, and what each round gave."""
 
-    name: str
+    kind: str
+    stored: int  # tokens
     server: Server
     port: int
     status: int
@@ -77,6 +79,11 @@ class Row:
     micros: list[float] = field(default_factory=list)  # of the gateway, per request
     database_micros: list[float] = field(default_factory=list)  # of PostgreSQL, per request
     rates: list[float] = field(default_factory=list)  # requests per second
+
+    @property
+    def name(self) -> str:
+        """What is measured, among how many tokens."""
+        return f"{self.kind}, {self.stored:,} tokens stored"
 
     def drive(self, seconds: int) -> dict[str, float]:
         """Sends the requests for some seconds and gives the counts. Raises MeasurementFailed."""
@@ -223,13 +230,14 @@ def rows_of(
         folder / f"{name}-guarded.lua",
         [("GET", "/orders/17", {"Authorization": f"Bearer {token}"}, "") for token in tokens],
     )
-    words = f"{stored:,} tokens stored"
+    issuer = server.issuer
     return [
-        Row(f"client credentials, {words}", server, server.issuer, 200, issue, CONNECTIONS),
-        Row(f"introspection over HTTP, {words}", server, server.issuer, 200, introspect, 16),
-        Row(f"guarded, cold, {words}", server, server.guard, 200, guarded, CONNECTIONS),
+        Row("client credentials", stored, server, issuer, 200, issue, CONNECTIONS),
+        Row("introspection over HTTP", stored, server, issuer, 200, introspect, CONNECTIONS),
+        Row(COLD, stored, server, server.guard, 200, guarded, CONNECTIONS),
         Row(
-            f"nginx that asks for each, {words}",
+            NGINX_COLD,
+            stored,
             server,
             nginx_port,
             200,
@@ -276,7 +284,8 @@ def sign_in_row(server: Server, folder: Path, stored: int) -> Row:
         folder / f"{server.database}-sign-in.lua", [("POST", "/account", headers, body)]
     )
     return Row(
-        f"sign-in, {stored:,} tokens stored",
+        "sign-in",
+        stored,
         server,
         server.issuer,
         303,
@@ -354,12 +363,31 @@ def as_text(table: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def goals_of(table: Sequence[Row]) -> list[Goal]:
+    """Gives the rows with many tokens: in microseconds, and beside nginx that asks for each."""
+    goals = []
+    for database in ("SQLite", "PostgreSQL"):
+        micros = {
+            row.kind: statistics.median(row.micros)
+            for row in table
+            if row.server.database == database and row.stored == MANY
+        }
+        ratio = micros[COLD] / micros[NGINX_COLD]
+        goals.append(Goal(f"{COLD}, {database}: {NGINX_COLD}", ratio, 1.0, "x"))
+        goals += [
+            Goal(f"{kind}, {database}", value, None, "µs")
+            for kind, value in micros.items()
+            if kind != NGINX_COLD
+        ]
+    return goals
+
+
 def main() -> int:
     """Gives the exit status: 0 when every figure means what it says."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="how long one row of a round takes")
-    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the results")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     if load > QUIET:
@@ -372,17 +400,17 @@ def main() -> int:
     except (PartMissing, StartFailed, MeasurementFailed) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
-    result = {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "load_before": round(load, 2),
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "rows": [row.as_json() for row in table],
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(as_text(table))
+    write_result(
+        options.results / "authserver.json",
+        goals_of(table),
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine(),
+        load_before=round(load, 2),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        rows=[row.as_json() for row in table],
+    )
+    print(as_text(table), end="\n\n")
     return 0
 
 

@@ -16,43 +16,24 @@ import subprocess
 import sys
 import tempfile
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha1
 from pathlib import Path
 from threading import Thread
 
+from benchmarks.goals import RESULTS, Goal, as_text, write_result
 from benchmarks.load import MeasurementFailed
 from benchmarks.processes import START_SECONDS, StartFailed, cpu_seconds, free_ports, running
+from benchmarks.run import machine
 from benchmarks.stage import GATEWAY, OTHER_CORE, PROXY_CORE, running_nginx
 from tests.parts.get import PartMissing, locate
 
 KIB, GIB = 1024, 1024**3
 IDLE_CONNECTIONS = 2000
 FEW_ROUTES, MANY_ROUTES = 10, 10_000
-RESULT = Path(__file__).parent / "results" / "footprint.json"
-
-
-@dataclass(frozen=True)
-class Line:
-    """One row of the table: what was measured, what should be reached, in which unit."""
-
-    name: str
-    figure: float
-    goal: float
-    unit: str
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the goal is reached."""
-        return self.figure <= self.goal
-
-    def as_text(self) -> str:
-        """Gives the row as Markdown."""
-        verdict = "yes" if self.is_met else "no"
-        return f"| {self.name} | {self.figure:.2f} {self.unit} | {self.goal:g} | {verdict} |"
 
 
 def resident(pid: int, field: str = "VmRSS") -> int:
@@ -92,24 +73,24 @@ def gateway(folder: Path, backend: int, *, is_embedded: bool = False) -> Iterato
         yield process.pid, port
 
 
-def measure_memory(folder: Path, backend: int) -> list[Line]:
+def measure_memory(folder: Path, backend: int) -> list[Goal]:
     """Measures idle workers, and connections that wait for their next request."""
     lines = []
     with gateway(folder / "guard", backend) as (pid, port):
-        lines.append(Line("one idle worker, guard only", resident(pid) / KIB**2, 70, "MiB"))
+        lines.append(Goal("one idle worker, guard only", resident(pid) / KIB**2, 70, "MiB"))
         each = memory_of_each(pid, partial(answered_connection, port))
-        lines.append(Line("idle keep-alive connection", each / KIB, 10, "KiB"))
+        lines.append(Goal("idle keep-alive connection", each / KIB, 10, "KiB"))
     with gateway(folder / "embedded", backend, is_embedded=True) as (pid, _):
         name = "one idle worker, with the embedded server"
-        lines.append(Line(name, resident(pid) / KIB**2, 130, "MiB"))
+        lines.append(Goal(name, resident(pid) / KIB**2, 130, "MiB"))
     return lines
 
 
-def measure_tunnels(folder: Path) -> list[Line]:
+def measure_tunnels(folder: Path) -> list[Goal]:
     """Measures WebSockets that are open and say nothing, both of their connections together."""
     with switching_service() as backend, gateway(folder / "tunnels", backend) as (pid, port):
         each = memory_of_each(pid, partial(open_tunnel, port))
-    return [Line("WebSocket tunnel, open and idle", each / KIB, 20, "KiB")]
+    return [Goal("WebSocket tunnel, open and idle", each / KIB, 20, "KiB")]
 
 
 @contextmanager
@@ -189,7 +170,7 @@ def connect_and_ask(port: int, request: str, status: int) -> socket.socket:
     return connection
 
 
-def measure_through(folder: Path, backend: int, large: Path, rounds: int) -> list[Line]:
+def measure_through(folder: Path, backend: int, large: Path, rounds: int) -> list[Goal]:
     """Sends one GiB each way through the gateway and through nginx in turn."""
     with ExitStack() as stack:
         proxies = {
@@ -217,8 +198,8 @@ def measure_through(folder: Path, backend: int, large: Path, rounds: int) -> lis
     for way in ("download", "upload"):
         ours, theirs = (statistics.median(used[way, name]) for name in ("gateway", "nginx"))
         print(f"1 GiB {way}: gateway {ours:.2f} s, nginx {theirs:.2f} s", file=sys.stderr)
-        lines.append(Line(f"1 GiB {way}, CPU time", ours / theirs, 1.0, "x nginx"))
-    lines.append(Line("1 GiB each way, memory above what it was", growth / KIB**2, 8, "MiB"))
+        lines.append(Goal(f"1 GiB {way}, CPU time", ours / theirs, 1.0, "x nginx"))
+    lines.append(Goal("1 GiB each way, memory above what it was", growth / KIB**2, 8, "MiB"))
     return lines
 
 
@@ -235,12 +216,12 @@ def transfer(port: int, way: str, large: Path) -> None:
         raise MeasurementFailed(f"{way}: curl ended with {done.returncode}: {done.stdout}")
 
 
-def measure_routes() -> list[Line]:
+def measure_routes() -> list[Goal]:
     """Counts the machine's instructions for finding a route among few and among many."""
     costs = [instructions_per_look_up(count) for count in (FEW_ROUTES, MANY_ROUTES)]
     print(f"a look-up: {costs[0]:,.0f} and {costs[1]:,.0f} instructions", file=sys.stderr)
     ratio = costs[1] / costs[0]
-    return [Line(f"{MANY_ROUTES:,} routes against {FEW_ROUTES}, instructions", ratio, 1.05, "x")]
+    return [Goal(f"{MANY_ROUTES:,} routes against {FEW_ROUTES}, instructions", ratio, 1.05, "x")]
 
 
 def instructions_per_look_up(routes: int) -> float:
@@ -284,7 +265,7 @@ def look_up(routes: int, rounds: int) -> None:
             table.match(None, canonicalize_path(path), "GET")
 
 
-def measure_all(folder: Path, rounds: int) -> list[Line]:
+def measure_all(folder: Path, rounds: int) -> list[Goal]:
     """Measures every row."""
     files = folder / "files"
     (files / "uploads").mkdir(parents=True)
@@ -308,7 +289,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=0, help="not used here")
-    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the results")
     parser.add_argument("--look-up", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.look_up:
@@ -322,12 +303,13 @@ def main() -> int:
     except (PartMissing, StartFailed, MeasurementFailed) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
-    result: Mapping[str, object] = {
-        line.name: vars(line) | {"is_met": line.is_met} for line in lines
-    }
-    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print("| | measured | goal, at most | reached |\n|---|---:|---:|---|")
-    print("\n".join(line.as_text() for line in lines))
+    write_result(
+        options.results / "footprint.json",
+        lines,
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine(),
+    )
+    print(as_text(lines), end="\n\n")
     return 0
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.parts.ports import free_port
+
 START_SECONDS = 30.0
 
 
@@ -17,12 +19,8 @@ class StartFailed(Exception):  # noqa: N818 - says what happened
 
 
 def free_ports(count: int) -> list[int]:
-    """Gives different ports on which nothing listens now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in sockets]
-    for listener in sockets:
-        listener.close()
-    return ports
+    """Gives different ports on which nobody else will listen."""
+    return [free_port() for _ in range(count)]
 
 
 @contextmanager

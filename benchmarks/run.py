@@ -1,13 +1,13 @@
-"""`make bench`: CPU time per request of the guard, beside nginx doing the same job, in one run.
+"""`make bench`: CPU time per request of the guard, beside its peers doing the same job, in one run.
 
-Prints a table and writes benchmarks/results/latest.json; benchmarks/README.md says how to read it.
+Prints tables and writes benchmarks/results/latest.json; benchmarks/README.md says how to read them.
 Ends with an error when one answer differs from what it should be, or a side was not cached.
 """
 
 import argparse
-import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import latency
+from benchmarks.goals import RESULTS, Goal, write_result
+from benchmarks.latency import Latency, measure_latencies
 from benchmarks.load import MeasurementFailed, drive, write_requests
 from benchmarks.processes import StartFailed, cpu_seconds
 from benchmarks.stage import ANSWER, TOKENS, Row, Stage, set_up
@@ -27,7 +30,18 @@ CONNECTIONS = 64
 
 # More programs than this wanting a core before the run makes its figures theirs as well.
 QUIET = 0.5
-RESULT = Path(__file__).parent / "results" / "latest.json"
+
+# How the peers tell their version.
+VERSIONS = (
+    ("nginx", "-v"),
+    ("apache2", "-v"),
+    ("haproxy", "-v"),
+    ("envoy", "--version"),
+    ("caddy", "version"),
+)
+
+# Rounds for the latencies: each takes two minutes, and all rows have been warm for long.
+LATENCY_ROUNDS = 3
 
 # Both sides remember an answer for so many seconds, and so ask about each token that often at most.
 LIFETIME = 60
@@ -42,6 +56,7 @@ class Measured:
 
     row: Row
     micros: list[float] = field(default_factory=list)  # CPU microseconds per request
+    decisions: list[float] = field(default_factory=list)  # the same of whom it asks each time
     rates: list[float] = field(default_factory=list)  # requests per second
     p99: list[int] = field(default_factory=list)  # microseconds
     requests: int = 0
@@ -60,6 +75,9 @@ class Measured:
             "least": round(min(self.micros), 2),
             "most": round(max(self.micros), 2),
             "rounds": [round(value, 2) for value in self.micros],
+            "decision_service_cpu_microseconds_per_request": (
+                round(statistics.median(self.decisions), 2) if self.decisions else None
+            ),
             "requests_per_second": round(statistics.median(self.rates)),
             "p99_microseconds": round(statistics.median(self.p99)),
             "requests": self.requests,
@@ -78,8 +96,12 @@ def measure(measured: Measured, requests: Path, seconds: int) -> None:
     """Adds one round to a row."""
     row = measured.row
     asked, used = row.introspections(), cpu_seconds(row.pid)
+    deciding = cpu_seconds(row.decision_pid) if row.decision_pid else 0.0
     result = drive_row(row, requests, seconds)
     used, asked = cpu_seconds(row.pid) - used, row.introspections() - asked
+    if row.decision_pid:
+        deciding = cpu_seconds(row.decision_pid) - deciding
+        measured.decisions.append(deciding / result["requests"] * 1e6)
     measured.micros.append(used / result["requests"] * 1e6)
     measured.rates.append(result["requests"] / result["seconds"])
     measured.p99.append(int(result["p99_us"]))
@@ -87,18 +109,30 @@ def measure(measured: Measured, requests: Path, seconds: int) -> None:
     measured.introspections += asked
 
 
-def measure_all(stage: Stage, rounds: int, seconds: int) -> list[Measured]:
-    """Measures every row in turn, round after round, so that drift meets all of them alike."""
-    table = [Measured(row) for row in stage.rows]
-    requests = write_requests(
+def warm_up(row: Row, requests: Path) -> None:
+    """Sends what is not counted, until each token has been asked about."""
+    sent = 0.0
+    while sent < 2 * TOKENS:
+        sent += drive_row(row, requests, 2)["requests"]
+
+
+def write_warm_requests(stage: Stage) -> Path:
+    """Writes requests with all of the tokens in turn, and gives the file."""
+    return write_requests(
         stage.tokens.with_suffix(".lua"),
         [
             ("GET", "/orders/17", {"Authorization": f"Bearer {token}"}, "")
             for token in stage.tokens.read_text(encoding="utf-8").splitlines()
         ],
     )
+
+
+def measure_all(stage: Stage, rounds: int, seconds: int) -> tuple[list[Measured], list[Latency]]:
+    """Measures every row in turn, round after round, so that drift meets all of them alike."""
+    table = [Measured(row) for row in stage.rows]
+    requests = write_warm_requests(stage)
     for measured in table:
-        drive_row(measured.row, requests, 2)  # warm-up, not counted
+        warm_up(measured.row, requests)
     started = time.monotonic()
     for number in range(rounds):
         for measured in table:
@@ -114,10 +148,12 @@ def measure_all(stage: Stage, rounds: int, seconds: int) -> list[Measured]:
                 f"{measured.row.name}: {measured.introspections} introspections for "
                 f"{measured.requests} requests: not answered from memory"
             )
-    return table
+    rates = {measured.row.name: statistics.median(measured.rates) for measured in table}
+    latencies = measure_latencies(stage, rates, CONNECTIONS, min(rounds, LATENCY_ROUNDS), seconds)
+    return table, latencies
 
 
-def as_text(table: list[Measured], ratios: dict[str, float]) -> str:
+def as_text(table: list[Measured]) -> str:
     """Gives the table as Markdown."""
     lines = [
         "| | µs CPU / request | least - most | requests / s | p99 ms | from memory |",
@@ -131,24 +167,30 @@ def as_text(table: list[Measured], ratios: dict[str, float]) -> str:
             f"| {statistics.median(measured.rates):,.0f} "
             f"| {statistics.median(measured.p99) / 1000:.1f} | {rate} |"
         )
-    for name, ratio in ratios.items():
-        lines.append(f"| **{name}** | **{ratio:.2f}** | | | | |")
     return "\n".join(lines)
 
 
-def ratios_of(table: list[Measured]) -> dict[str, float]:
-    """Gives gateway's CPU time as a multiple of what others, or itself, need."""
+def goals_of(table: list[Measured], latencies: list[Latency]) -> list[Goal]:
+    """Gives what should be reached: ratios of CPU time; latencies are only told."""
     cost = {measured.row.name: statistics.median(measured.micros) for measured in table}
-    pairs = {
-        "gateway : nginx auth_request, no log": ("gateway, no log", "nginx auth_request, no log"),
-        "gateway : nginx auth_request, log": ("gateway, log", "nginx auth_request, log"),
-        "gateway : mod_auth_openidc, no log": (
-            "gateway, no log",
-            "Apache mod_auth_openidc, no log",
-        ),
-        "gateway, log : no log": ("gateway, log", "gateway, no log"),
-    }
-    return {name: round(cost[one] / cost[other], 3) for name, (one, other) in pairs.items()}
+    ours, logging = "gateway, no log", "gateway, log"
+    goals = [
+        Goal(f"warm guarded request: {one} : {other}", cost[one] / cost[other], most, "x")
+        for one, other, most in (
+            (ours, "nginx auth_request, no log", 1.5),
+            (logging, "nginx auth_request, log", 1.5),
+            (ours, "Envoy ext_authz, no log", 0.7),
+            (ours, "Apache mod_auth_openidc, no log", 0.5),
+            (ours, "HAProxy with Lua, no log", None),
+            (ours, "Caddy forward_auth, no log", None),
+            (logging, ours, 1.2),
+        )
+    ]
+    for one in latencies:
+        for name in ("p50", "p99"):
+            title = f"{name} at {latency.SHARE:.0%} of its own top rate: {one.row.name}"
+            goals.append(Goal(title, one.median(f"{name}_us") / 1000, None, "ms"))
+    return goals
 
 
 def machine() -> dict[str, object]:
@@ -158,15 +200,20 @@ def machine() -> dict[str, object]:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         if line.startswith("model name")
     ]
-    nginx = subprocess.run([locate("nginx"), "-v"], capture_output=True, text=True, check=True)
     return {
         "processor": cpu[0] if cpu else platform.processor(),
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "nginx": nginx.stderr.strip().rpartition("/")[2],
+        **{name: _version(name, *words) for name, *words in VERSIONS},
         "gateway": __version__,
     }
+
+
+def _version(name: str, *words: str) -> str:
+    done = subprocess.run([locate(name), *words], capture_output=True, text=True, check=True)
+    found = re.search(r"\d+\.\d+[.\d]*", done.stdout + done.stderr)
+    return found[0] if found else ""
 
 
 def main() -> int:
@@ -174,7 +221,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=int, default=4, help="how long one row of a round takes")
-    parser.add_argument("--output", type=Path, default=RESULT)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder of the results")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     if load > QUIET:
@@ -184,26 +231,25 @@ def main() -> int:
             # nginx as root gives its workers to another user, who must reach its folder.
             Path(folder).chmod(0o755)
             with set_up(Path(folder)) as stage:
-                table = measure_all(stage, options.rounds, options.seconds)
+                table, latencies = measure_all(stage, options.rounds, options.seconds)
     except (PartMissing, StartFailed, MeasurementFailed) as problem:
         print(f"bench: {problem}", file=sys.stderr)
         return 1
-    ratios = ratios_of(table)
-    result = {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "load_before": round(load, 2),
-        "connections": CONNECTIONS,
-        "tokens": TOKENS,
-        "answer_bytes": len(ANSWER),
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "rows": [measured.as_json() for measured in table],
-        "ratios": ratios,
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(as_text(table, ratios))
+    write_result(
+        options.results / "latest.json",
+        goals_of(table, latencies),
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine(),
+        load_before=round(load, 2),
+        connections=CONNECTIONS,
+        tokens=TOKENS,
+        answer_bytes=len(ANSWER),
+        rounds=options.rounds,
+        seconds=options.seconds,
+        rows=[measured.as_json() for measured in table],
+        latencies=[one.as_json() for one in latencies],
+    )
+    print(as_text(table), latency.as_text(latencies), sep="\n\n", end="\n\n")
     return 0
 
 

@@ -9,7 +9,6 @@ import base64
 import http.client
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,17 +16,41 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from benchmarks.processes import free_ports, running
+from benchmarks.proxies import (
+    GATEWAY,
+    OTHER_CORE,
+    PROXY_CORE,
+    Start,
+    filled,
+    running_nginx,
+    start_apache,
+    start_caddy,
+    start_decision_service,
+    start_envoy,
+    start_gateway,
+    start_haproxy,
+    start_nginx,
+)
 from tests.parts.get import locate
 
-PROXY_CORE, OTHER_CORE = 0, 1
+__all__ = [
+    "ANSWER",
+    "GATEWAY",
+    "OTHER_CORE",
+    "PROXY_CORE",
+    "TOKENS",
+    "Row",
+    "Stage",
+    "filled",
+    "running_nginx",
+    "set_up",
+]
+
 TOKENS = 1000
 ANSWER = (
     '{"order":17,"customer":"c-20931","status":"shipped",'
     '"total":"129.90","currency":"EUR","items":[31]}'
 )
-PEERS = Path(__file__).parent / "peers"
-APACHE_MODULES = Path("/usr/lib/apache2/modules")
-GATEWAY = Path(sys.executable).parent / "gateway"
 
 
 @dataclass(frozen=True)
@@ -37,13 +60,17 @@ class Row:
     name: str
     port: int
     pid: int
-    asks: Path | None  # the log with one line for each introspection it made
+    asks: int | None = None  # the port at which its introspections arrive
+    asked: Path | None = None  # the log with one line for each introspection of all sides
+    decision_pid: int | None = None  # whom it asks about each request, on the other core
 
     def introspections(self) -> int:
         """Gives how many introspections have arrived from this side since the start."""
-        if self.asks is None:
+        if self.asked is None:
             return 0
-        return sum(" /oauth2/introspect 200" in line for line in self.asks.open(encoding="utf-8"))
+        line = f"{self.asks} POST /oauth2/introspect 200\n"
+        with self.asked.open(encoding="utf-8") as file:
+            return sum(found == line for found in file)
 
 
 @dataclass(frozen=True)
@@ -54,129 +81,104 @@ class Stage:
     tokens: Path
 
 
+# Who asks the authorization server, each through a port of its own.
+ASKERS = ("gateway", "nginx", "apache", "haproxy", "envoy", "caddy")
+
+
 @contextmanager
 def set_up(folder: Path) -> Iterator[Stage]:
     """Starts everything in an empty folder and gives it until the block ends."""
-    (
-        backend, gateway_asks, nginx_asks, authorization_server,
-        plain, nginx_silent, nginx_logging, gateway_silent, gateway_logging,
-        apache_asks, apache, *admin,
-    ) = free_ports(15)  # fmt: skip
+    ports = iter(free_ports(30))  # more than are needed
+    backend, server, plain = next(ports), next(ports), next(ports)
+    asks = {name: next(ports) for name in ASKERS}
     with ExitStack() as stack:
-        _start_surroundings(
-            stack,
-            folder / "surroundings",
-            {
-                "backend_port": backend,
-                "gateway_asks_port": gateway_asks,
-                "nginx_asks_port": nginx_asks,
-                "apache_asks_port": apache_asks,
-                "authorization_server_port": authorization_server,
-                "answer": ANSWER,
-            },
-        )
-        issuer = f"http://127.0.0.1:{authorization_server}"
+        surroundings = folder / "surroundings"
+        words: dict[str, object] = {f"{name}_asks_port": port for name, port in asks.items()}
+        words |= {"backend_port": backend, "authorization_server_port": server, "answer": ANSWER}
+        _start_surroundings(stack, surroundings, words)
+        issuer = f"http://127.0.0.1:{server}"
+        admin = [next(ports), next(ports)]
         secret, tokens = _start_authorization_server(
-            stack, folder / "authorization_server", issuer, admin[:2]
+            stack, folder / "authorization_server", issuer, admin
         )
-        asked = folder / "surroundings"
-        nginx = _start_nginx(
-            stack,
-            folder / "nginx",
-            {
+        credentials = base64.b64encode(f"guard:{secret}".encode()).decode()
+        asked = surroundings / "asked.log"
+
+        def words_for(name: str, port: int) -> dict[str, object]:
+            return {
+                "port": port,
                 "backend_port": backend,
-                "introspection_port": nginx_asks,
-                "introspection_credentials": base64.b64encode(f"guard:{secret}".encode()).decode(),
-                "plain_port": plain,
-                "silent_port": nginx_silent,
-                "logging_port": nginx_logging,
-            },
-        )
-        apache_pid = _start_apache(
-            stack,
-            folder / "apache",
-            {
-                "port": apache,
-                "backend_port": backend,
-                "introspection_port": apache_asks,
+                "introspection_port": asks[name],
+                "introspection_credentials": credentials,
                 "secret": secret,
-                "modules": APACHE_MODULES,
-            },
-        )
-        gateways = {
-            log: _start_gateway(
-                stack,
-                folder / f"gateway-{log}",
-                {
-                    "listen": f"127.0.0.1:{port}",
-                    "admin_listen": f"127.0.0.1:{admin_port}",
-                    "public_url": f"http://127.0.0.1:{port}",
-                    "access_log": log,
-                    "authorization_servers": {
-                        "corporate": {
-                            "introspection": {
-                                "issuer": issuer,
-                                "url": f"http://127.0.0.1:{gateway_asks}/oauth2/introspect",
-                                "client_id": "guard",
-                                "client_secret": {"env": "GUARD_SECRET"},
-                            }
-                        }
-                    },
-                    "upstreams": {"orders": {"servers": [f"http://127.0.0.1:{backend}"]}},
-                    "routes": [
-                        {
-                            "name": "read-orders",
-                            "match": {"path": "/orders/**", "methods": ["GET"]},
-                            "require": {"scopes": ["orders:read"]},
-                        }
-                    ],
-                },
-                secret,
-                port,
+            }
+
+        def gateway_row(log: str, title: str) -> Row:
+            port, admin_port = next(ports), next(ports)
+            settings = _settings_of_guard(port, admin_port, log, issuer, asks["gateway"], backend)
+            pid = start_gateway(stack, folder / f"gateway-{log}", settings, secret, port)
+            return Row(title, port, pid, asks["gateway"], asked)
+
+        def peer_row(name: str, title: str, start: Start) -> Row:
+            port = next(ports)
+            pid = start(stack, folder / name, words_for(name, port))
+            return Row(title, port, pid, asks[name], asked)
+
+        def asking_row(name: str, title: str, start: Start) -> Row:
+            port, decision = next(ports), next(ports)
+            decision_pid = start_decision_service(
+                stack, folder / f"{name}-decision", words_for(name, decision)
             )
-            for log, port, admin_port in (
-                ("none", gateway_silent, admin[2]),
-                ("all", gateway_logging, admin[3]),
-            )
-        }
+            words = {"port": port, "backend_port": backend, "decision_port": decision}
+            pid = start(stack, folder / name, words)
+            return Row(title, port, pid, asks[name], asked, decision_pid)
+
+        silent, logging = next(ports), next(ports)
+        words = {"plain_port": plain, "silent_port": silent, "logging_port": logging}
+        nginx = start_nginx(stack, folder / "nginx", words | words_for("nginx", silent))
         yield Stage(
             rows=(
-                Row("nginx, plain proxy, no log", plain, nginx, None),
-                Row("nginx auth_request, no log", nginx_silent, nginx, asked / "nginx-asked.log"),
-                Row(
-                    "gateway, no log", gateway_silent, gateways["none"], asked / "gateway-asked.log"
-                ),
-                Row(
-                    "Apache mod_auth_openidc, no log",
-                    apache,
-                    apache_pid,
-                    asked / "apache-asked.log",
-                ),
-                Row("nginx auth_request, log", nginx_logging, nginx, asked / "nginx-asked.log"),
-                Row("gateway, log", gateway_logging, gateways["all"], asked / "gateway-asked.log"),
+                Row("nginx, plain proxy, no log", plain, nginx),
+                Row("nginx auth_request, no log", silent, nginx, asks["nginx"], asked),
+                gateway_row("none", "gateway, no log"),
+                peer_row("haproxy", "HAProxy with Lua, no log", start_haproxy),
+                asking_row("envoy", "Envoy ext_authz, no log", start_envoy),
+                peer_row("apache", "Apache mod_auth_openidc, no log", start_apache),
+                asking_row("caddy", "Caddy forward_auth, no log", start_caddy),
+                Row("nginx auth_request, log", logging, nginx, asks["nginx"], asked),
+                gateway_row("all", "gateway, log"),
             ),
             tokens=tokens,
         )
 
 
-def filled(template: str, words: Mapping[str, object]) -> str:
-    """Gives a peer's configuration with the benchmark's words in it."""
-    text = (PEERS / template).read_text(encoding="utf-8")
-    for name, value in words.items():
-        text = text.replace(f"@{name}@", str(value))
-    return text
-
-
-@contextmanager
-def running_nginx(folder: Path, core: int, location: str) -> Iterator[tuple[int, int]]:
-    """Runs an nginx that does what `location` says, and gives its process id and its port."""
-    folder.mkdir()
-    (port,) = free_ports(1)
-    words = {"folder": folder, "port": port, "location": location}
-    (folder / "nginx.conf").write_text(filled("nginx/one_location.conf", words), encoding="utf-8")
-    command = [locate("nginx"), "-p", folder, "-c", folder / "nginx.conf"]
-    with running(command, core, folder / "output", [port]) as process:
-        yield process.pid, port
+def _settings_of_guard(
+    port: int, admin: int, log: str, issuer: str, asks: int, backend: int
+) -> dict[str, object]:
+    return {
+        "listen": f"127.0.0.1:{port}",
+        "admin_listen": f"127.0.0.1:{admin}",
+        "public_url": f"http://127.0.0.1:{port}",
+        "access_log": log,
+        "authorization_servers": {
+            "corporate": {
+                "introspection": {
+                    "issuer": issuer,
+                    "url": f"http://127.0.0.1:{asks}/oauth2/introspect",
+                    "client_id": "guard",
+                    "client_secret": {"env": "GUARD_SECRET"},
+                }
+            }
+        },
+        "upstreams": {"orders": {"servers": [f"http://127.0.0.1:{backend}"]}},
+        "routes": [
+            {
+                "name": "read-orders",
+                "match": {"path": "/orders/**", "methods": ["GET"]},
+                "require": {"scopes": ["orders:read"]},
+            }
+        ],
+    }
 
 
 def _start_surroundings(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> None:
@@ -199,38 +201,6 @@ def _start_surroundings(stack: ExitStack, folder: Path, words: Mapping[str, obje
     ready = [int(str(words[name])) for name in words if name.endswith("asks_port")]
     command = [locate("nginx"), "-p", folder, "-c", configuration]
     stack.enter_context(running(command, OTHER_CORE, folder / "output", ready))
-
-
-def _start_nginx(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> int:
-    folder.mkdir()
-    words = {**words, "folder": folder, "introspect": folder / "introspect.conf"}
-    (folder / "introspect.conf").write_text(filled("nginx/introspect.conf", words))
-    (folder / "nginx.conf").write_text(filled("nginx/guard.conf", words))
-    command = [locate("nginx"), "-p", folder, "-c", folder / "nginx.conf"]
-    ready = [int(str(words["logging_port"]))]
-    return stack.enter_context(running(command, PROXY_CORE, folder / "output", ready)).pid
-
-
-def _start_apache(stack: ExitStack, folder: Path, words: Mapping[str, object]) -> int:
-    folder.mkdir()
-    (folder / "apache.conf").write_text(
-        filled("apache/guard.conf", {**words, "folder": folder}), encoding="utf-8"
-    )
-    locate("mod_auth_openidc")
-    command = [locate("apache2"), "-f", folder / "apache.conf", "-DFOREGROUND"]
-    ready = [int(str(words["port"]))]
-    return stack.enter_context(running(command, PROXY_CORE, folder / "output", ready)).pid
-
-
-def _start_gateway(
-    stack: ExitStack, folder: Path, settings: Mapping[str, object], secret: str, port: int
-) -> int:
-    folder.mkdir()
-    # JSON is YAML: what is quoted here cannot be misread there.
-    (folder / "gateway.yaml").write_text(json.dumps(settings, indent=2))
-    command = ["env", f"GUARD_SECRET={secret}", GATEWAY, "run", "-c", folder / "gateway.yaml"]
-    process = stack.enter_context(running(command, PROXY_CORE, folder / "output", [port]))
-    return process.pid
 
 
 def _start_authorization_server(

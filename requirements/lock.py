@@ -24,6 +24,8 @@ LOCKS: dict[str, tuple[bool, tuple[str, ...]]] = {
     "httpbin": (False, ("httpbin",)),
     "postgresql": (False, ("postgresql",)),
     "nodejs": (False, ("nodejs",)),
+    "envoy": (False, ("envoy",)),
+    "py-spy": (False, ("py-spy",)),
 }
 HELD_TO_DEV = ("run", "build")
 

