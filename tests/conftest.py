@@ -83,3 +83,15 @@ def postgresql() -> Iterator[PostgresServer]:
     _part("postgres")
     with PostgresServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def eventsource() -> Path:
+    """The node program; in `.parts/eventsource` it finds the client of that name."""
+    return _part("eventsource")
+
+
+@pytest.fixture(scope="session")
+def nchan() -> tuple[Path, Path]:
+    """The nginx program, and the module of it that serves events."""
+    return _part("nginx"), _part("nchan")

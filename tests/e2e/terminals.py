@@ -105,12 +105,18 @@ class Terminal:
 
 @contextmanager
 def running_node(
-    node: Path, script: str, arguments: Sequence[str], folder: Path, ready: str
+    node: Path,
+    script: str,
+    arguments: Sequence[str],
+    folder: Path,
+    ready: str,
+    *,
+    packages: str = "node",
 ) -> Iterator[Program]:
-    """Runs a script of tests/e2e/node where the packages are, until the block ends."""
+    """Runs a script of tests/e2e/node where a part's packages are, until the block ends."""
     source = (ROOT / "tests" / "e2e" / "node" / script).read_text(encoding="utf-8")
     command = [node, "--input-type=module", "--eval", source, *arguments]
-    program = Program(command, folder / "node.log", cwd=FOLDER / "node")
+    program = Program(command, folder / "node.log", cwd=FOLDER / packages)
     try:
         program.wait_for_line(ready)
         yield program

@@ -160,7 +160,9 @@ class NodePart:
         for source in self._sources:
             shutil.copyfile(source, self.folder / source.name)
         npm = node.parent.parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        if not _succeeds([str(node), str(npm), "ci", "--silent", "--prefix", str(self.folder)]):
+        # npm takes a folder behind a link for a package that is missing.
+        folder = str(self.folder.resolve())
+        if not _succeeds([str(node), str(npm), "ci", "--silent", "--prefix", folder]):
             raise PartMissing(f"{self.name} would not install: see above, then {_making(self)}")
         (self.folder / "installed").write_text(self._stamp, encoding="utf-8")
 
@@ -208,13 +210,24 @@ PARTS: tuple[Part, ...] = (
     NodePart(
         "node", runtime=PythonPart("nodejs", program="python", uses=("test",)), uses=("test",)
     ),
+    NodePart(
+        "eventsource",
+        runtime=PythonPart("nodejs", program="python", uses=("test",)),
+        uses=("test",),
+    ),
     DatabaseServerPart(
         "postgres",
         package=DebianPart("postgres", package="postgresql", uses=("test", "bench")),
         wheel=PythonPart("postgresql", program="python", uses=("test", "bench")),
         uses=("test", "bench"),
     ),
-    DebianPart("nginx", package="nginx-light", uses=("bench",)),
+    DebianPart("nginx", package="nginx-light", uses=("test", "bench")),
+    DebianModulePart(
+        "nchan",
+        package="libnginx-mod-nchan",
+        file=Path("/usr/lib/nginx/modules/ngx_nchan_module.so"),
+        uses=("test",),
+    ),
     DebianPart("haproxy", package="haproxy", uses=("bench",)),
     DebianPart("caddy", package="caddy", uses=("bench",)),
     PythonPart("envoy", program="envoy", uses=("bench",)),

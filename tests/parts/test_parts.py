@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.parts.get import ROOT, DebianPart, PartMissing, parts_for
+from tests.parts.get import PARTS, ROOT, DebianPart, NodePart, PartMissing, parts_for
 
 
 @pytest.mark.parametrize("name", [part.name for part in parts_for("test")])
@@ -20,8 +20,9 @@ def test_a_missing_part_says_what_to_install():
         DebianPart("no-such-program", package="no-such-package", uses=("test",)).locate()
 
 
-def test_the_lock_of_the_node_parts_has_hashes_and_no_address():
-    text = (ROOT / "tests/parts/node/package-lock.json").read_text(encoding="utf-8")
+@pytest.mark.parametrize("part", [part.name for part in PARTS if isinstance(part, NodePart)])
+def test_the_lock_of_the_node_parts_has_hashes_and_no_address(part):
+    text = (ROOT / "tests" / "parts" / part / "package-lock.json").read_text(encoding="utf-8")
     assert "://" not in text, "take out what npm adds of registries and of funding"
     lock = json.loads(text)
     packages = {name: package for name, package in lock["packages"].items() if name}

@@ -6,7 +6,7 @@ from tests.parts.ports import free_port
 
 
 def test_a_reserved_port_is_a_servers_and_nobody_elses():
-    """It is closed until a server listens there, which may come and go; nobody is given it by luck."""
+    """It is closed until a server listens there, which may come and go."""
     port = free_port()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
