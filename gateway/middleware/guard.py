@@ -18,6 +18,7 @@ from aiohttp.hdrs import (
     SEC_WEBSOCKET_VERSION,
     TRANSFER_ENCODING,
     UPGRADE,
+    VIA,
 )
 
 from gateway.introspection.coalescing import CachedIntrospector
@@ -122,7 +123,7 @@ class Guard:
             await self._refuse(exchange, route)
             return
         exchange.route = route
-        if self._headers.runs_in_circle(exchange):
+        if VIA in exchange.headers and self._headers.run_in_circle(exchange):
             await self._refuse(exchange, Rejection(Reason.LOOP_DETECTED))
             return
         judgement = await judge_token(

@@ -23,10 +23,9 @@ class OutgoingHeaders:
         self._via_of_http_1_0 = (b"Via", b"1.0 " + name)
         self._filter = RequestHeaderFilter()
 
-    def runs_in_circle(self, exchange: Exchange) -> bool:
-        """Say whether this gateway has forwarded the request before."""
-        headers = exchange.headers
-        return VIA in headers and names_proxy(headers.getall(VIA), self._pseudonym)
+    def run_in_circle(self, exchange: Exchange) -> bool:
+        """Say whether Via names this gateway: it has forwarded the request before."""
+        return names_proxy(exchange.headers.getall(VIA), self._pseudonym)
 
     def write(self, exchange: Exchange, judgement: Judgement) -> list[HeaderPair]:
         """Give the fields; only framing and Host are left to be said."""

@@ -255,7 +255,7 @@ def filter_trailers(trailers: Iterable[HeaderPair]) -> list[HeaderPair]:
 _NOT_IN_TRAILERS = frozenset({b"host", b"authorization"})
 # What Connection almost always says, naming no field.
 _PLAIN_OPTIONS = frozenset({b"keep-alive", b"close"})
-_REFERRING = frozenset({b"location", b"content-location"})
+_REFERRING = frozenset({b"location", b"content-location", b"refresh"})
 _response_verdicts: dict[bytes, int] = {}
 
 

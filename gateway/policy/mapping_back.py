@@ -19,7 +19,15 @@ _REFERENCE = re.compile(
 _DEFAULT_PORT = re.compile(r":(?:80|443)?$")
 _PORT = re.compile(r":[0-9]*$")
 _ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
+# As browsers read it (WHATWG HTML, section 4.2.5.3): seconds, then a URL, perhaps in quotes.
+# Nothing is given back once it has matched: blanks would take the square of their number.
+_REFRESH = re.compile(
+    r"(?P<before>[ \t]*+[0-9.]++[ \t]*+[;,][ \t]*+(?:url[ \t]*+=[ \t]*+)?+)"
+    r"(?P<quote>[\"']?+)(?P<url>[^\"']*+)(?P=quote)",
+    re.IGNORECASE,
+)
 _REFERS = frozenset({b"location", b"content-location"})
+_REFRESHES = b"refresh"
 _SET_COOKIE = b"set-cookie"
 _SECURE = "https:"
 
@@ -50,6 +58,8 @@ def map_back(fields: list[HeaderPair], sides: BothSides) -> list[HeaderPair]:
         lower = name.lower()
         if lower in _REFERS:
             mapped.append((name, _encode(map_reference(_decode(value.rstrip(b" \t")), sides))))
+        elif lower == _REFRESHES:
+            mapped.append((name, _encode(map_refresh(_decode(value.rstrip(b" \t")), sides))))
         elif lower == _SET_COOKIE:
             mapped.append((name, _encode(map_cookie(_decode(value), sides))))
         else:
@@ -75,6 +85,15 @@ def map_reference(value: str, sides: BothSides) -> str:
         if not _stays_with_its_host(scheme, authority, sides):
             prefix = sides.origin
     return prefix + _map_path(path, sides) + match["rest"]
+
+
+def map_refresh(value: str, sides: BothSides) -> str:
+    """Map the URL in a Refresh, which old services redirect by."""
+    match = _REFRESH.fullmatch(value)
+    if match is None:
+        return value
+    quote = match["quote"]
+    return f"{match['before']}{quote}{map_reference(match['url'], sides)}{quote}"
 
 
 def _stays_with_its_host(scheme: str | None, authority: str, sides: BothSides) -> bool:

@@ -1,12 +1,19 @@
 """What an upstream says of itself, as the client is to read it."""
 
+import time
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy.mapping_back import BothSides, map_back, map_cookie, map_reference
+from gateway.policy.mapping_back import (
+    BothSides,
+    map_back,
+    map_cookie,
+    map_reference,
+    map_refresh,
+)
 from gateway.policy.rewriting import compile_rewrite
 
 STRIPPED = compile_rewrite("/shop/**", "/**")
@@ -111,6 +118,37 @@ def test_nobody_is_led_from_https_to_http_of_the_same_host(origin, said, read):
     assert map_reference(said, kept(origin)) == read
 
 
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("0; url=/login?a;b", "0; url=/shop/login?a;b"),
+        ("5;URL='http://app.internal/login'", "5;URL='https://api.example.com/shop/login'"),
+        ('0.5 , url = "/login"', '0.5 , url = "/shop/login"'),
+        ("3; /login", "3; /shop/login"),
+        ("3; url=http://other.example/", "3; url=http://other.example/"),
+        ("3; url=login", "3; url=login"),
+        ("3", "3"),
+        ("", ""),
+        ("url=/login", "url=/login"),
+        ("3; url='/login", "3; url='/login"),
+    ],
+)
+def test_a_refresh_leads_where_a_location_would(said, read):
+    assert map_refresh(said, sides(STRIPPED)) == read
+
+
+@pytest.mark.parametrize("unit", [" ", "/", "a", "'", "url=", ";", "//", ":", "?"])
+def test_a_long_value_takes_time_by_its_length(unit):
+    """An upstream's head has up to 256 KiB; the square of that would stop the gateway."""
+    for before in ("0;", "0", "http://", ""):
+        value = before + unit * (200_000 // len(unit)) + '"\\'
+        started = time.process_time()
+        map_refresh(value, sides(STRIPPED))
+        map_reference(value, sides(STRIPPED))
+        map_cookie(value, sides(STRIPPED))
+        assert time.process_time() - started < 2  # it is some milliseconds; squared, minutes
+
+
 words = st.sampled_from(
     ["http:", "https:", "/", "//", "app.internal", "evil.example", "@", ":", "80", "\\", "?", "#"]
     + ["/shop", "/app", "..", ".", "%2e", "a", "\t", " ", "[::1]", "é"]
@@ -138,10 +176,11 @@ def test_no_reference_is_led_to_another_place_than_it_names(said, rewrite):
 
 @given(st.binary(max_size=30))
 def test_whatever_bytes_a_value_has_it_can_be_read(value):
-    fields = [(b"Location", value), (b"set-cookie", value), (b"X-Other", value)]
+    names = [b"Location", b"set-cookie", b"Refresh", b"X-Other"]
+    fields = [(name, value) for name in names]
     mapped = map_back(fields, sides(RENAMED, secure_cookies=True))
-    assert [name for name, _ in mapped] == [b"Location", b"set-cookie", b"X-Other"]
-    assert mapped[2] == fields[2]
+    assert [name for name, _ in mapped] == names
+    assert mapped[3] == fields[3]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ async def test_what_the_service_knows_of_itself_becomes_what_the_client_knows(
         redirect(
             b"Location: http://app.internal/app/login?to=/app/cart",
             b"Content-Location: /app/cart.ko",
+            b"Refresh: 0; url=/app/cart",
             b"Set-Cookie: a=b; Domain=app.internal; Path=/app/",
             b"Set-Cookie: c=d; Path=/elsewhere",
         ),
@@ -68,6 +69,7 @@ async def test_what_the_service_knows_of_itself_becomes_what_the_client_knows(
         b"HTTP/1.1 302 Found\r\n"
         b"Location: https://api.example.com/shop/login?to=/app/cart\r\n"
         b"Content-Location: /shop/cart.ko\r\n"
+        b"Refresh: 0; url=/shop/cart\r\n"
         b"Set-Cookie: a=b; Path=/shop/\r\n"
         b"Set-Cookie: c=d; Path=/elsewhere\r\nContent-Length: 0\r\n\r\n"
     )
@@ -153,3 +155,10 @@ async def test_no_mapping_lets_a_service_set_the_cookies_of_the_sign_in(stage: S
     )
     assert "set-cookie" not in answer.fields
     assert answer.fields["location"] == "/shop/b"
+
+
+async def test_without_any_key_a_refresh_is_enough_to_be_mapped(stage: Stage) -> None:
+    await stage.open(routes=[route()])
+    refresh = b"Refresh: 0; url=http://127.0.0.1:%d/b" % stage.service.port
+    _, answer = await stage.pass_through(get(), redirect(refresh))
+    assert answer.fields["refresh"] == "0; url=https://api.example.com/b"

@@ -74,6 +74,22 @@ async def test_request_over_tls_is_forwarded_as_https(stage: Stage, pair: Pair) 
     assert stage.series(FAILURES) == {}
 
 
+async def test_client_that_came_over_tls_is_led_back_over_tls(stage: Stage, pair: Pair) -> None:
+    legacy = {"name": "legacy", "match": {"path": "/**"}, "public": True, "secure_cookies": True}
+    await stage.open(tls=pair.settings, public_url="https://api.example.com", routes=[legacy])
+    client = await connect(stage, client_context(pair))
+    client.send(b"GET /a HTTP/1.1\r\nHost: shop.example\r\n\r\n")
+    service = await stage.accept()
+    await service.head()
+    service.send(
+        b"HTTP/1.1 302 Found\r\nLocation: http://shop.example/b\r\nSet-Cookie: a=b\r\n"
+        b"Content-Length: 0\r\n\r\n"
+    )
+    answer = await client.answer()
+    assert answer.fields["location"] == "https://shop.example/b"
+    assert answer.fields["set-cookie"] == "a=b; Secure"
+
+
 async def test_public_url_is_https_and_has_the_real_port(
     stage: Stage, pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
