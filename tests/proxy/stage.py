@@ -22,11 +22,12 @@ import pytest
 import yaml
 
 import gateway.app
+import gateway.vouching
 from gateway.app import RunningGateway, run_gateway
 from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token
-from gateway.settings import Address, load
+from gateway.settings import Address, GatewaySettings, load
 
 # Longer than anything here takes on a busy machine: reaching it is a failure.
 PATIENCE = 10.0
@@ -255,6 +256,8 @@ class Stage:
         self.folder = folder
         self.service = Service()
         self.tokens = KnownTokens()
+        # Who vouches, by name; None for those that the configuration has.
+        self.introspectors: dict[str, Introspector] | None = {"corporate": self.tokens}
         self.log_file = log
         self.clients: list[Peer] = []
         self.expected_errors: list[str] = []
@@ -427,8 +430,14 @@ async def open_stage(
     stage = Stage(folder, folder / "access.log")
 
     @asynccontextmanager
-    async def open_introspectors(*_: object) -> AsyncIterator[dict[str, Introspector]]:
-        yield {"corporate": stage.tokens}
+    async def open_introspectors(
+        settings: GatewaySettings, *_: object
+    ) -> AsyncIterator[dict[str, Introspector]]:
+        if stage.introspectors is not None:
+            yield stage.introspectors
+        else:
+            async with gateway.vouching.open_introspectors(settings) as introspectors:
+                yield introspectors
 
     monkeypatch.setattr(gateway.app, "open_introspectors", open_introspectors)
     before = asyncio.all_tasks()
