@@ -34,6 +34,16 @@ def pytest_report_header() -> str:
     return f"PYTHONHASHSEED={os.environ['PYTHONHASHSEED']}"
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short name, whatever the test's: some hold unix sockets.
+
+    A socket's path has a hundred characters at most, and pytest's own name for the folder of a test
+    that runs beside others takes too many of them.
+    """
+    return tmp_path_factory.mktemp("t")
+
+
 def _part(name: str) -> Path:
     try:
         return locate(name)
