@@ -22,6 +22,7 @@ from gateway.middleware.front import BoundedProtocol, FrontLimits
 from gateway.policy.connections import (
     ConnectionBounds,
     Refused,
+    Shares,
     needed_descriptors,
     share_descriptors,
 )
@@ -146,31 +147,40 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def open_entrances(settings: GatewaySettings, metrics: Metrics) -> dict[str, Entrance]:
-    """Bound the connections of each listener, and count them.
-
-    Says in the log when the system gives too few file descriptors for `limits.connections`: the
-    guard takes so many connections then that nothing else in the process lacks one.
-    """
-    names = tuple(_listening(settings))
-    wanted = settings.limits.connections
-    has_embedded = "authorization_server" in names
-    available, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if available == resource.RLIM_INFINITY:
-        available = needed_descriptors(wanted, has_embedded=has_embedded)
-    shares = share_descriptors(available, wanted, has_embedded=has_embedded)
+def tell_of_few_descriptors(settings: GatewaySettings) -> None:
+    """Say in the log when the system does not allow as many connections as the configuration."""
+    wanted, shares = settings.limits.connections, _share_descriptors(settings)
     if shares.guard < wanted:
+        has_embedded = "authorization_server" in _listening(settings)
         log.warning(
             "limits.connections: %d need %d file descriptors and the system allows %d, "
             "so only %d are taken; raise the limit (ulimit -n, LimitNOFILE), or lower the key",
             wanted,
             needed_descriptors(wanted, has_embedded=has_embedded),
-            available,
+            resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             shares.guard,
         )
+
+
+def _share_descriptors(settings: GatewaySettings) -> Shares:
+    wanted = settings.limits.connections
+    has_embedded = "authorization_server" in _listening(settings)
+    available, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if available == resource.RLIM_INFINITY:
+        available = needed_descriptors(wanted, has_embedded=has_embedded)
+    return share_descriptors(available, wanted, has_embedded=has_embedded)
+
+
+def open_entrances(settings: GatewaySettings, metrics: Metrics) -> dict[str, Entrance]:
+    """Bound the connections of each listener, and count them.
+
+    Where the system gives too few file descriptors for `limits.connections`, the guard takes so
+    many connections that nothing else in the process lacks one.
+    """
+    shares = _share_descriptors(settings)
     entrances = {}
     trusted = networks_among(settings.trusted_proxies)
-    for name in names:
+    for name in _listening(settings):
         total = getattr(shares, name)
         # The operator's port is the operator's; a browser at the sign-in needs a handful.
         per_address = {

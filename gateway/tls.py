@@ -98,8 +98,15 @@ async def watch(
     while True:
         await asyncio.sleep(WATCH_SECONDS)
         for certificate in certificates:
-            # In a thread: the files may stand on a network.
-            renewed = await asyncio.to_thread(certificate.renew)
+            try:
+                # In a thread: the files may stand on a network.
+                renewed = await asyncio.to_thread(certificate.renew)
+            except Exception:
+                # Whatever it was: the next renewal must not be missed for it.
+                log.exception(
+                    "the certificate of listener %s was not looked at", certificate.listener
+                )
+                renewed = False
             if renewed is not None:
                 count(certificate.listener, "success" if renewed else "failure")
 

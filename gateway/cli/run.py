@@ -11,7 +11,7 @@ import typer
 
 from gateway.app import Addresses, RunningGateway, StartFailure, run_gateway
 from gateway.cli.configuration import examine_configuration, find_configuration
-from gateway.serving import raise_descriptor_limit
+from gateway.serving import raise_descriptor_limit, tell_of_few_descriptors
 from gateway.settings import GatewaySettings, UnixAddress
 from gateway.workers.beginning import configure_logging, freeze_memory, run_event_loop
 from gateway.workers.count import count_workers
@@ -48,6 +48,7 @@ def run(config: _ConfigOption = None, workers: _WorkersOption = None) -> None:
     count = count_workers(settings.workers if wanted is None else wanted)
     configure_logging()
     raise_descriptor_limit()
+    tell_of_few_descriptors(settings)
     try:
         if count == 1:
             run_event_loop(serve(settings, run_gateway(settings)))

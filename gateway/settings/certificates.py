@@ -7,6 +7,7 @@ import os
 import re
 import ssl
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
@@ -112,19 +113,16 @@ def read_facts(certificate: Path) -> CertificateFacts:
     """Read what the first certificate of a file says. Raises UnusablePair."""
     # Imported here: it takes 12 MiB, and a gateway without TLS has no use for it.
     from cryptography import x509
-    from cryptography.x509.oid import ExtensionOID
 
     content = _read(certificate, "certificate", _CERTIFICATE)
+    names: set[str] = set()
     try:
         [leaf, *_] = x509.load_pem_x509_certificates(content)
-        names: set[str] = set()
-        for extension in leaf.extensions:
-            if extension.oid == ExtensionOID.SUBJECT_ALTERNATIVE_NAME:
-                alternatives = extension.value
-                assert isinstance(alternatives, x509.SubjectAlternativeName)  # noqa: S101 - for mypy
-                names.update(n.lower() for n in alternatives.get_values_for_type(x509.DNSName))
-                names.update(map(str, alternatives.get_values_for_type(x509.IPAddress)))
-    except ValueError:
+        with suppress(x509.ExtensionNotFound):
+            extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+            names.update(n.lower() for n in extension.value.get_values_for_type(x509.DNSName))
+            names.update(map(str, extension.value.get_values_for_type(x509.IPAddress)))
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         what = f"the certificate in {_shown(certificate)} is broken"
         mend = "put the PEM file there that the certificate authority gave"
         raise UnusablePair("certificate", Problem("invalid-certificate", what, mend)) from None

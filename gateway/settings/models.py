@@ -159,10 +159,12 @@ class LimitSettings(Settings):
     connections: Annotated[int, literals.WholeNumber(1, 1_000_000)] = Field(
         default=8000,
         description="The most connections of clients at a time; more are closed at once. Each "
-        "needs two file descriptors, and fewer are taken where the system does not give so many.",
+        "needs two file descriptors, and fewer are taken where the system does not give so many; "
+        "and each takes 6 KiB of memory while it is idle, with TLS 50 KiB, or up to 700 KiB once "
+        "it has sent much.",
     )
     connections_per_address: Annotated[int, literals.WholeNumber(1, 1_000_000)] = Field(
-        default=2000,
+        default=4000,
         description="The most connections at a time from one IPv4 address or IPv6 /64, so that "
         "nobody alone takes them all; does not bind `trusted_proxies`.",
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.e2e.programs import Gateway, free_port, running_gateway
+from tests.e2e.programs import Gateway, free_port, running_gateway, wait_until
 from tests.serving.certificates import Pair
 
 
@@ -52,6 +52,18 @@ def test_authorization_server_speaks_tls_under_its_own_issuer(gateway: Gateway, 
     metadata = requests.get(url, verify=str(pair.certificate), timeout=10).json()
     assert metadata["issuer"] == issuer
     assert metadata["token_endpoint"] == f"{issuer}/oauth2/token"
+
+
+def test_connections_to_the_authorization_server_are_counted_from_the_first_byte_on(
+    gateway: Gateway,
+) -> None:
+    """And so they are bounded, as those to the guard are."""
+    host, _, port = str(gateway.authorization_server_url).removeprefix("https://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10):
+        line = 'gateway_connections{listener="authorization_server"} 1.0'
+        wait_until(
+            lambda: line in requests.get(f"{gateway.admin_url}/metrics", timeout=10).text,
+        )
 
 
 def test_plain_http_to_the_authorization_server_is_no_request(gateway: Gateway) -> None:

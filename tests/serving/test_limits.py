@@ -194,13 +194,15 @@ def is_at_rest(gateway: Gateway) -> bool:
     return cpu_seconds(gateway.pid) - before < 0.15 * (time.monotonic() - started)
 
 
-def test_limit_that_does_not_fit_is_told_and_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_limit_that_does_not_fit_is_told_once_and_cut(tmp_path: Path, workers: int) -> None:
     """The guard takes what leaves file descriptors for everything else, and says so."""
+    settings = {**guard_settings(), "workers": workers}
 
     def lower() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 256))
 
-    with running_gateway(guard_settings(), tmp_path, preexec_fn=lower) as gateway:
+    with running_gateway(settings, tmp_path, preexec_fn=lower) as gateway:
         assert "limits.connections: 8000 need " in gateway.program.text()
         assert "the system allows 256, so only 56 are taken" in gateway.program.text()
         with connections(gateway, 70) as clients:

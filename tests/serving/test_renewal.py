@@ -147,6 +147,23 @@ async def test_broken_pair_keeps_the_old_one_and_is_told_of_once(
     assert await shown_serial(stage) == pair.serial
 
 
+async def test_fault_in_looking_does_not_end_the_looking(
+    stage: Stage, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.open(tls=pair.settings)
+    stage.expected_errors = ["the certificate of listener guard was not looked at"]
+    renew = gateway.tls.ListenerCertificate.renew
+
+    def fail(self: gateway.tls.ListenerCertificate) -> bool | None:
+        monkeypatch.setattr(gateway.tls.ListenerCertificate, "renew", renew)
+        raise RuntimeError
+
+    monkeypatch.setattr(gateway.tls.ListenerCertificate, "renew", fail)
+    await stage.settled_series(RELOADS, {FAILURE: 1})
+    pair.write()
+    await is_renewed(stage)
+
+
 async def test_files_that_stay_the_same_are_not_loaded_again(
     stage: Stage, pair: Pair, looks: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
