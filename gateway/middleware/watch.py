@@ -1,8 +1,8 @@
 """Watches the open tunnels: none outlives the right by which it was opened.
 
 A request is judged once, a tunnel as long as it stands: a revocation that this worker hears of
-closes it at once; once a second its token's expiry and the route's demands are looked at, and the
-authorization server is asked again when what it said is no longer fresh.
+closes it at once; once a second, or as its route says, it is held against the token's expiry and
+the route's demands, and the authorization server is asked again when its answer is no longer fresh.
 
 Rule: it fails closed. An authorization server that cannot answer is asked again for a while; then
 the tunnel is closed.
@@ -27,10 +27,6 @@ from gateway.policy.tokenformat import token_hash
 
 log = logging.getLogger(__name__)
 
-_STEP_SECONDS = 1.0
-_OUTAGE_SECONDS = 30.0
-_IDLE_SECONDS = 3600.0
-
 
 class Watched:
     """A tunnel, or a request that may become one, and by what right.
@@ -41,6 +37,7 @@ class Watched:
     __slots__ = (
         "answer",
         "bytes",
+        "due",
         "moved_at",
         "reason",
         "route",
@@ -60,6 +57,8 @@ class Watched:
         self.stale_since: float | None = None
         self.bytes = 0
         self.moved_at = time.monotonic()
+        # When it is to be looked at next.
+        self.due = 0.0
 
     def attach(self, tunnel: OpenTunnel) -> None:
         """Note that the tunnel is open; one whose right has ended meanwhile is closed."""
@@ -93,17 +92,13 @@ class TunnelWatch:
         sink: RevocationSink,
         introspectors: Mapping[str, CachedIntrospector],
         routes: Iterable[Route],
-        step_seconds: float = _STEP_SECONDS,
-        outage_seconds: float = _OUTAGE_SECONDS,
-        idle_seconds: float = _IDLE_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink = sink
         self._introspectors = introspectors
-        self._names = tuple(route.name for route in routes if route.upgrade)
-        self._step_seconds = step_seconds
-        self._outage_seconds = outage_seconds
-        self._idle_seconds = idle_seconds
+        upgraded = [route for route in routes if route.upgrade]
+        self._names = tuple(route.name for route in upgraded)
+        self._step_seconds = min((route.tunnels.check for route in upgraded), default=1.0)
         self._monotonic = monotonic
         self._watched: set[Watched] = set()
         self._handle: asyncio.TimerHandle | None = None
@@ -149,7 +144,10 @@ class TunnelWatch:
         now = self._monotonic()
         wall = time.time()
         for watched in tuple(self._watched):
-            self._look_at(watched, now, wall)
+            if watched.due <= now:
+                # The steps are those of the shortest check; none is to wait for one more.
+                watched.due = now + watched.route.tunnels.check - self._step_seconds / 2
+                self._look_at(watched, now, wall)
         self._arm()
 
     def _look_at(self, watched: Watched, now: float, wall: float) -> None:
@@ -159,7 +157,7 @@ class TunnelWatch:
             if moved != watched.bytes:
                 watched.bytes = moved
                 watched.moved_at = now
-            elif now - watched.moved_at >= self._idle_seconds:
+            elif now - watched.moved_at >= watched.route.tunnels.idle:
                 watched.end(None)
         answer = watched.answer
         if answer is None or not _still_opens(watched, answer, wall):
@@ -168,7 +166,7 @@ class TunnelWatch:
             if answer.fresh_until > now:
                 return
             watched.stale_since = now
-        if now - watched.stale_since >= self._outage_seconds:
+        if now - watched.stale_since >= watched.route.tunnels.outage:
             watched.end(Reason.AUTHORIZATION_SERVER_UNAVAILABLE)
         elif watched.task is None:
             watched.task = asyncio.create_task(self._ask_again(watched))

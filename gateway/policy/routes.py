@@ -28,15 +28,28 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelBounds:
+    """How long a tunnel may do without; in seconds.
+
+    `check`: between two looks at whether its token still opens the route. `outage`: without an
+    authorization server that vouches for the token. `idle`: without a byte either way.
+    """
+
+    check: float = 1.0
+    outage: float = 30.0
+    idle: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """A compiled route.
 
     `host` None matches any host; `methods` None any method, and GET already includes HEAD.
     `requirement` is None exactly when the route is public. `authorization_server` names who is
     asked; on a public route it may be None when no single server is meant. `upgrade` lists the
-    protocols that connections may switch to; `adaptation` is None when requests go on as they came.
-    `allow_in_path` are the kinds of ambiguity that its paths may have. `body_bytes` bounds a
-    request's body; None means that the bound of all routes holds.
+    protocols that connections may switch to, `tunnels` bounds those. `adaptation` is None when
+    requests go on as they came. `allow_in_path` are the kinds of ambiguity that its paths may have.
+    `body_bytes` bounds a request's body; None means that the bound of all routes holds.
     """
 
     name: str
@@ -49,6 +62,7 @@ class Route:
     requirement: Requirement | None = field(default_factory=Requirement)
     forward_token: bool = False
     upgrade: tuple[str, ...] = ()
+    tunnels: TunnelBounds = TunnelBounds()
     adaptation: Adaptation | None = None
     body_bytes: int | None = None
     allow_in_path: frozenset[str] = frozenset()

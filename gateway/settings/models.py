@@ -214,6 +214,23 @@ class MatchSettings(Settings):
     )
 
 
+class TunnelSettings(Settings):
+    """What ends a connection that switched to another protocol, beside a revocation."""
+
+    check: Annotated[float, scalars.duration("100ms", "1m")] = Field(
+        default=1.0,
+        description="How often its token is held against the route: for its expiry, and for what "
+        "the authorization server says of it when that is no longer fresh.",
+    )
+    outage: Annotated[float, scalars.duration("1s", "1h")] = Field(
+        default=30.0,
+        description="How long it may go on when the authorization server cannot say any more.",
+    )
+    idle: Annotated[float, scalars.duration("1s", "24h")] = Field(
+        default=3600.0, description="How long neither side may say anything."
+    )
+
+
 _NO_DEMAND = "name what is demanded, or leave the key out"
 
 
@@ -284,7 +301,10 @@ class RouteSettings(Settings):
     ] = Field(
         default=(),
         description="Protocols that a connection may switch to: `[websocket]`, or none. It is "
-        "closed when its token no longer opens the route, or after an hour of silence.",
+        "closed at once when its token is revoked, and within `tunnels.check` when it expires.",
+    )
+    tunnels: TunnelSettings = Field(
+        default_factory=TunnelSettings, description="How long connections that switched may last."
     )
     forward_host: Annotated[str, scalars.FORWARD_HOST] = Field(
         default="keep",

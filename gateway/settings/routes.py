@@ -1,6 +1,6 @@
 """Routes as the file has them, made into the table that requests meet."""
 
-from gateway.policy.routes import Requirement, Route
+from gateway.policy.routes import Requirement, Route, TunnelBounds
 from gateway.policy.table import RouteTable
 from gateway.settings.adaptation import compile_adaptation
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
@@ -33,6 +33,7 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         requirement=None if route.require is None else _compile_requirement(route.require),
         forward_token=route.forward_token,
         upgrade=route.upgrade,
+        tunnels=TunnelBounds(route.tunnels.check, route.tunnels.outage, route.tunnels.idle),
         allow_in_path=frozenset(route.allow_in_path),
         adaptation=compile_adaptation(route),
         body_bytes=route.limits.body,

@@ -212,6 +212,24 @@ def check_route_access(draft: Draft) -> None:
             draft.error((*path, "forward_token"), "forward-token-on-public", what, mend)
 
 
+def check_upgrades(draft: Draft) -> None:
+    """A WebSocket begins with a GET, and only what switches can be bounded as a tunnel."""
+    for index, route in draft.routes():
+        path: KeyPath = ("routes", index)
+        if not draft.is_whole(*path):
+            continue  # it has its finding
+        if draft.has(*path, "tunnels") and not draft.has(*path, "upgrade"):
+            what = "no connection of this route can switch to another protocol"
+            mend = "add upgrade: [websocket], or remove tunnels"
+            draft.error((*path, "tunnels"), "tunnels-without-upgrade", what, mend)
+        if draft.has(*path, "upgrade") and draft.is_sound(*path, "match"):
+            methods = route.match.methods
+            if methods is not None and "GET" not in methods:
+                what = "a WebSocket begins with GET, which this route does not take"
+                mend = "add GET to match.methods, or remove upgrade"
+                draft.error((*path, "upgrade"), "upgrade-without-get", what, mend)
+
+
 def check_references(draft: Draft) -> None:
     """What a route names is defined, and what it leaves out is clear."""
     for index, route in draft.routes():
@@ -304,6 +322,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_upstreams,
     check_route_names,
     check_route_access,
+    check_upgrades,
     check_references,
     check_overlaps,
     check_forward_path,

@@ -3,14 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import cast
 
 import pytest
 from aiohttp import ClientSession, WSMsgType, web
 
 from gateway.introspection.revocations import publish
-from gateway.middleware.watch import TunnelWatch
 from gateway.policy.interfaces import (
     AuthorizationServerUnavailable,
     Revocation,
@@ -356,12 +354,18 @@ async def test_e38_real_websocket_talks_through_the_guard(stage: Stage) -> None:
     await runner.cleanup()
 
 
+def bounded(**tunnels: str) -> list[dict[str, object]]:
+    """The routes with bounds of their own for tunnels."""
+    return [
+        {**route, "tunnels": dict(tunnels)} if "upgrade" in route else route for route in ROUTES
+    ]
+
+
 async def test_e38_outage_of_the_authorization_server_closes_the_tunnel_after_a_while(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage,
 ) -> None:
-    quick = partial(TunnelWatch, step_seconds=0.05, outage_seconds=0.5)
-    monkeypatch.setattr("gateway.app.TunnelWatch", quick)
-    await stage.open(routes=ROUTES, introspection_cache={"max_lifetime": "100ms"})
+    routes = bounded(check="100ms", outage="1s")
+    await stage.open(routes=routes, introspection_cache={"max_lifetime": "100ms"})
     ends = await tunnel(stage, guarded("reader"))
     stage.tokens.answers["reader"] = AuthorizationServerUnavailable("it is on fire")
     await is_closed(*ends)
@@ -371,10 +375,8 @@ async def test_e38_outage_of_the_authorization_server_closes_the_tunnel_after_a_
     assert entry["reason"] == "authorization_server_unavailable"
 
 
-async def test_e38_silent_tunnel_is_closed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    quick = partial(TunnelWatch, step_seconds=0.05, idle_seconds=0.5)
-    monkeypatch.setattr("gateway.app.TunnelWatch", quick)
-    await stage.open(routes=ROUTES)
+async def test_e38_silent_tunnel_is_closed(stage: Stage) -> None:
+    await stage.open(routes=bounded(check="100ms", idle="1s"))
     await is_closed(*await tunnel(stage))
     [entry] = await stage.log()
     assert entry["outcome"] == "allowed"

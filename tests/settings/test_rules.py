@@ -119,6 +119,20 @@ def test_a_route_has_exactly_one_of_require_and_public(check: Check) -> None:
     )
 
 
+def test_a_websocket_begins_with_get(check: Check) -> None:
+    route = VALID.replace("path: /orders/**", "path: /orders/**, methods: [POST]")
+    [found] = check(route + "    upgrade: [websocket]\n")
+    assert "upgrade: a WebSocket begins with GET, which this route does not take; add GET" in found
+    assert check(route.replace("POST", "GET") + "    upgrade: [websocket]\n") == []
+
+
+def test_only_what_switches_has_tunnels(check: Check) -> None:
+    bounds = "    tunnels: {check: 5s, outage: 1m, idle: 2h}\n"
+    [found] = check(VALID + bounds)
+    assert "tunnels: no connection of this route can switch to another protocol; add" in found
+    assert check(VALID + "    upgrade: [websocket]\n" + bounds) == []
+
+
 def test_public_false_is_refused_with_the_mend(check: Check) -> None:
     [found] = check(VALID.replace('require: {scopes: ["orders:read"]}', "public: false"))
     assert found == (
