@@ -5,7 +5,6 @@ unasked for ends the connection, and is never taken for the beginning or the end
 """
 
 import asyncio
-import re
 import ssl
 from collections.abc import Callable
 from typing import cast
@@ -13,56 +12,32 @@ from typing import cast
 import httptools
 
 from gateway.policy.forwarding import UpstreamFailure
-from gateway.policy.headers import HeaderPair, MalformedHead, read_response_head
+from gateway.policy.headers import MalformedHead
 from gateway.policy.rejection import Reason
-from gateway.policy.upgrade import accepts_upgrade
+from gateway.proxy.answer import MalformedAnswer, ReceivedAnswer
 
 _MAXIMUM_HEAD = 256 * 1024
-_MAXIMUM_FIELDS = 512
-_MAXIMUM_INFORMATIONAL = 256
-_READ_HIGH_WATER = 256 * 1024
 _WRITE_HIGH_WATER = 256 * 1024
-# RFC 9112, section 4: what a reason phrase may hold. The parser lets control bytes pass.
-_REASON_PHRASE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
-class UpstreamConnection(asyncio.Protocol):
+class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
     """A connection; `on_close` is called with it when it is gone."""
 
     __slots__ = (
-        "_body_allowed",
-        "_bytes_of_head",
-        "_chunks",
         "_drain_waiter",
         "_failure",
-        "_fields",
         "_has_ended",
-        "_informational",
         "_is_busy",
         "_is_reading_paused",
         "_is_writing_paused",
         "_on_close",
-        "_parser",
-        "_received",
         "_waiter",
-        "can_be_reused",
         "deadline",
         "ends_at",
         "exchanges",
-        "has_head",
-        "headers",
-        "is_chunked",
-        "is_complete",
-        "length",
         "loop",
-        "reason_phrase",
-        "refers",
-        "status",
-        "tail",
         "timeout_detail",
-        "trailers",
         "transport",
-        "upgrade",
         "upload_deadline",
     )
 
@@ -74,7 +49,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.loop = loop
         self._on_close = on_close
         self.transport: asyncio.Transport | None = None
-        self._parser = httptools.HttpResponseParser(self)
+        super().__init__()
         self._waiter: asyncio.Future[None] | None = None
         self._drain_waiter: asyncio.Future[None] | None = None
         self._is_reading_paused = False
@@ -92,29 +67,6 @@ class UpstreamConnection(asyncio.Protocol):
         self.ends_at = float("inf")
         self.timeout_detail = ""
         self._failure: Exception | None = None
-        self._reset(body_allowed=True)
-
-    def _reset(self, *, body_allowed: bool) -> None:
-        self._body_allowed = body_allowed
-        self._chunks: list[bytes] = []
-        self._received = 0
-        self._bytes_of_head = 0
-        self._informational = 0
-        self.status = 0
-        self.reason_phrase = b""
-        self.headers: list[HeaderPair] = []
-        self.trailers: list[HeaderPair] = []
-        # Where the parser's next field belongs.
-        self._fields = self.headers
-        self.length: int | None = None
-        self.is_chunked = False
-        self.refers = False
-        self.has_head = False
-        self.is_complete = False
-        self.can_be_reused = False
-        # The protocol that a 101 may switch to, and what came behind the 101.
-        self.upgrade: bytes | None = None
-        self.tail = b""
 
     @property
     def is_usable(self) -> bool:
@@ -130,7 +82,7 @@ class UpstreamConnection(asyncio.Protocol):
         `upgrade` is the protocol that the request asks for, if any.
         """
         if self.exchanges:
-            self._reset(body_allowed=not is_head)
+            self.reset(body_allowed=not is_head)
         else:
             self._body_allowed = not is_head
         self.upgrade = upgrade
@@ -307,7 +259,7 @@ class UpstreamConnection(asyncio.Protocol):
             cause = error.__context__
             self._fail(
                 Reason.UPSTREAM_INVALID,
-                str(cause) if isinstance(cause, _Malformed | MalformedHead) else str(error),
+                str(cause) if isinstance(cause, MalformedAnswer | MalformedHead) else str(error),
             )
             return
         if not self.has_head and self._bytes_of_head > _MAXIMUM_HEAD:
@@ -343,6 +295,13 @@ class UpstreamConnection(asyncio.Protocol):
             drain_waiter.set_result(None)
         self._on_close(self)
 
+    def pause_reading(self) -> None:
+        """Let the kernel keep what more the upstream sends."""
+        if not self._is_reading_paused:
+            self._is_reading_paused = True
+            if self.transport is not None:
+                self.transport.pause_reading()
+
     def pause_writing(self) -> None:
         """The kernel takes no more for now."""
         self._is_writing_paused = True
@@ -354,78 +313,6 @@ class UpstreamConnection(asyncio.Protocol):
         if drain_waiter is not None and not drain_waiter.done():
             drain_waiter.set_result(None)
 
-    # httptools' callbacks
-
-    def on_status(self, status: bytes) -> None:
-        """Take the reason phrase, possibly in pieces."""
-        self.reason_phrase += status
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head, or of the trailers."""
-        fields = self._fields
-        fields.append((name, value))
-        if len(fields) > _MAXIMUM_FIELDS:
-            raise _Malformed("it has too many header fields")
-
-    def on_headers_complete(self) -> None:
-        """Judge the framing."""
-        parser = self._parser
-        status = parser.get_status_code()
-        if 100 <= status < 200 and status != 101:
-            self._informational += 1
-            if self._informational > _MAXIMUM_INFORMATIONAL:
-                raise _Malformed("it sends informational answers without end")
-            return
-        if status == 101 and self.upgrade is not None:
-            if not accepts_upgrade(self.headers, self.upgrade):
-                raise _Malformed("it switches to another protocol than was asked for")
-        elif not 200 <= status <= 599:
-            raise _Malformed(f"its status is {status}")
-        self.status = status
-        if not self.reason_phrase.isalpha() and not _REASON_PHRASE.fullmatch(self.reason_phrase):
-            raise _Malformed("its reason phrase holds control characters")
-        head = read_response_head(self.headers)
-        self.headers = head.fields
-        self.length = head.length
-        self.is_chunked = head.is_chunked
-        self.refers = head.refers
-        version = parser.get_http_version()
-        if version != "1.1" and (version != "1.0" or self.is_chunked):
-            # RFC 9112, section 6.1: HTTP/1.0 knows no chunks, such framing is faulty.
-            raise _Malformed(f"it speaks HTTP/{version}" + (", in chunks" * self.is_chunked))
-        self.can_be_reused = parser.should_keep_alive()
-        self.has_head = True
-        self._fields = self.trailers
-        if not self._body_allowed:
-            # An answer to HEAD ends here, whatever its Content-Length announces.
-            self.is_complete = True
-
-    def on_body(self, body: bytes) -> None:
-        """Take a piece of the body."""
-        if not self._body_allowed:
-            self.can_be_reused = False
-            return
-        self._chunks.append(body)
-        self._received += len(body)
-        if self._received > _READ_HIGH_WATER and not self._is_reading_paused:
-            self._is_reading_paused = True
-            if self.transport is not None:
-                self.transport.pause_reading()
-
-    def on_message_complete(self) -> None:
-        """Note the end of the answer, or of an informational one before it."""
-        if self.has_head:
-            self.is_complete = True
-        else:
-            self.headers.clear()
-            self.reason_phrase = b""
-
-    def on_message_begin(self) -> None:
-        """Refuse a second answer to one request."""
-        if self.has_head:
-            self.can_be_reused = False
-            raise _Malformed("it sends more than one answer")
-
 
 def _says_end(secured: ssl.SSLObject) -> bool:
     """Say whether the other side of a TLS connection has said that it sends no more."""
@@ -435,7 +322,3 @@ def _says_end(secured: ssl.SSLObject) -> bool:
         return True
     except ssl.SSLError:
         return False
-
-
-class _Malformed(Exception):  # noqa: N818 - says what the answer is
-    """The answer breaks a rule that the parser lets pass."""

@@ -126,18 +126,9 @@ class Upstream:
         candidates: Sequence[Server] = self._usable
         if tried:
             candidates = self._untried(self._usable, tried) or self._untried(self.servers, tried)
-        count = len(candidates)
-        if count > 2:
-            first = int(random() * count)  # noqa: S311 - see above
-            second = first - 1 - int(random() * (count - 1))  # noqa: S311 - see above
-            one, other = candidates[first], candidates[second]
-        elif count:
-            one, other = candidates[0], candidates[-1]
-            if one.in_flight == other.in_flight and random() < 0.5:  # noqa: S311 - see above
-                one = other
-        else:
+        if not candidates:
             return None
-        best = one if one.in_flight <= other.in_flight else other
+        best = candidates[0] if len(candidates) == 1 else _pick(candidates)
         if best.in_flight >= best.bound:
             free = [server for server in candidates if server.in_flight < server.bound]
             if not free:
@@ -324,6 +315,15 @@ class Upstream:
         has_connections = [server.sweep(now) for server in self.servers]
         if any(has_connections) or self._leaving or self._waiting:
             self.watch_deadlines()
+
+
+def _pick(servers: Sequence[Server]) -> Server:
+    """Give the less busy one of two at random."""
+    first = int(random() * len(servers))  # noqa: S311 - spreads load, guards nothing
+    # Any but that one: what is negative counts from the end.
+    second = first - 1 - int(random() * (len(servers) - 1))  # noqa: S311 - as above
+    one, other = servers[first], servers[second]
+    return one if one.in_flight <= other.in_flight else other
 
 
 def _count_in_flight(server: Server) -> int:
