@@ -162,6 +162,12 @@ class Exchange:
         """Give the fields of an answer's head as the client is to see them."""
         return fields if self.editor is None else self.editor.edit(self, request, fields)
 
+    def edit_trailers(self, fields: list[HeaderPair]) -> list[HeaderPair]:
+        """Give the trailers of an answer as the client is to see them."""
+        adaptation = self.route.adaptation if self.route is not None else None
+        edits = adaptation.response_headers if adaptation is not None else None
+        return fields if edits is None else edits.strip(fields)
+
     def abort(self) -> None:
         """Break the client's connection, with a reset.
 

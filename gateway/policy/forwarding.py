@@ -92,6 +92,10 @@ class Client(Protocol):
         """Give the fields of an answer's head as the client is to see them."""
         ...
 
+    def edit_trailers(self, fields: list[HeaderPair]) -> list[HeaderPair]:
+        """Give the trailers of an answer as the client is to see them."""
+        ...
+
     def abort(self) -> None:
         """Break the connection, so that what was sent is not taken for a whole answer."""
         ...

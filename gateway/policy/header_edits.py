@@ -19,9 +19,12 @@ class HeaderEdits:
 
     def edit(self, fields: list[HeaderPair]) -> list[HeaderPair]:
         """Give the fields of a message as they are to be."""
+        return [*self.strip(fields), *self.adds]
+
+    def strip(self, fields: list[HeaderPair]) -> list[HeaderPair]:
+        """Give the fields without what is set or removed: all that is done to trailers."""
         strips = self.strips
-        kept = [pair for pair in fields if fold_name(pair[0]) not in strips] if strips else fields
-        return [*kept, *self.adds]
+        return [pair for pair in fields if fold_name(pair[0]) not in strips] if strips else fields
 
 
 def compile_edits(

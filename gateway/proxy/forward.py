@@ -98,7 +98,8 @@ async def _answer(
         if not data:
             break
     if is_chunked:
-        client.write(_LAST_CHUNK + _trailer_lines(connection) + b"\r\n")
+        trailers = client.edit_trailers(filter_trailers(connection.trailers))
+        client.write(b"".join([_LAST_CHUNK, *(b"%b: %b\r\n" % pair for pair in trailers), b"\r\n"]))
 
 
 async def _tunnel(
@@ -147,7 +148,3 @@ def _response_head(
         lines.append(b"Connection: keep-alive")
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
-
-
-def _trailer_lines(connection: UpstreamConnection) -> bytes:
-    return b"".join(b"%b: %b\r\n" % pair for pair in filter_trailers(connection.trailers))

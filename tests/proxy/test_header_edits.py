@@ -97,6 +97,22 @@ async def test_an_answer_is_changed_and_its_body_is_not(stage: Stage) -> None:
     assert answer.body == b"ok"
 
 
+async def test_what_is_set_or_removed_does_not_come_as_a_trailer(stage: Stage) -> None:
+    edits = {"set": {"X-Set": "ours"}, "remove": ["X-Secret"]}
+    await stage.open(routes=[route(response_headers=edits)])
+    client = await stage.client(get())
+    service = await stage.accept()
+    await service.head()
+    service.send(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n"
+        b"x-secret: evil\r\nX_Set: evil\r\nX-Kept: 1\r\n\r\n"
+    )
+    head = await client.head()
+    assert b"\r\nX-Set: ours\r\n" in head
+    assert await client.until(b"0\r\n") == b"2\r\nok\r\n0\r\n"
+    assert await client.head() == b"X-Kept: 1\r\n\r\n"
+
+
 async def test_a_refusal_keeps_its_own_headers(stage: Stage) -> None:
     edits = {"set": {"Cache-Control": "public", "X-Ours": "1"}, "remove": ["WWW-Authenticate"]}
     await stage.open(routes=[route(response_headers=edits)])
