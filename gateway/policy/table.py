@@ -255,10 +255,25 @@ def weaker_public_routes(routes: Sequence[Route]) -> list[tuple[int, int]]:
     Gives pairs of positions (guarded, public): the public pattern covers the guarded one and ranks
     below it, so that another spelling or case of the guarded path would be let in without a token.
     """
+    return _guarded_below(routes, [route.is_public for route in routes])
+
+
+def opaque_routes_over(routes: Sequence[Route]) -> list[tuple[int, int]]:
+    """Find guarded routes that take what a service may read as the path of another guarded one.
+
+    Gives pairs of positions (guarded, opaque): the opaque one allows ambiguities in its paths, and
+    its pattern covers the guarded one's and ranks below it.
+    """
+    opaque = [bool(route.allow_in_path) and not route.is_public for route in routes]
+    return _guarded_below(routes, opaque)
+
+
+def _guarded_below(routes: Sequence[Route], chosen: Sequence[bool]) -> list[tuple[int, int]]:
+    """Give the pairs of guarded routes and chosen ones that cover them and rank below them."""
     patterns = [parse_pattern(route.path) for route in routes]
     trees: dict[str | None, _Node] = {}
     for index, route in enumerate(routes):
-        if route.is_public:
+        if chosen[index]:
             _insert(trees.setdefault(route.host, _Node()), index, route)
     return sorted(
         (index, other)

@@ -92,6 +92,9 @@ class Draft:
         for index, route in self.routes():
             if self.is_sound("routes", index, "match"):
                 match = route.match
+                allowed = (
+                    route.allow_in_path if self.is_sound("routes", index, "allow_in_path") else ()
+                )
                 positions.append(index)
                 routes.append(
                     Route(
@@ -101,6 +104,7 @@ class Draft:
                         methods=expand_methods(match.methods),
                         upstream="",
                         requirement=None if self.is_guarded(index) is False else Requirement(),
+                        allow_in_path=frozenset(allowed),
                     )
                 )
         return tuple(positions), tuple(routes)

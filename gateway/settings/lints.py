@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.policy.pattern import ANY_REST, is_parameter, parse_pattern
-from gateway.policy.table import public_routes_of_a_host, weaker_public_routes
+from gateway.policy.table import opaque_routes_over, public_routes_of_a_host, weaker_public_routes
 from gateway.settings.adaptation import header_secrets
 from gateway.settings.addresses import is_loopback, parse_origin
 from gateway.settings.database import has_password
@@ -35,6 +35,27 @@ def warn_of_weaker_public_routes(draft: Draft) -> None:
         )
         mend = "narrow its path, or guard it too"
         draft.warn(("routes", positions[public], "match"), "weaker-public-route", what, mend)
+
+
+def warn_of_opaque_routes(draft: Draft) -> None:
+    """What a route allows in its paths may make them another route's, to a service that decodes."""
+    positions, routes = draft.matchable_routes()
+    demands = {
+        position: (route.authorization_server, route.require) for position, route in draft.routes()
+    }
+    covered: dict[int, list[int]] = {}
+    for guarded, opaque in opaque_routes_over(routes):
+        if demands[positions[guarded]] != demands[positions[opaque]]:
+            covered.setdefault(opaque, []).append(guarded)
+    for opaque, neighbours in covered.items():
+        line = draft.line("routes", positions[neighbours[0]])
+        others = f" and {len(neighbours) - 1} more" if len(neighbours) > 1 else ""
+        what = (
+            "with what this allows, it takes paths that a service may read as those of the route "
+            f"on line {line}{others}, which demands something else"
+        )
+        mend = "narrow the path of this route, or let both demand the same"
+        draft.warn(("routes", positions[opaque], "allow_in_path"), "opaque-route", what, mend)
 
 
 def warn_of_public_routes_of_a_host(draft: Draft) -> None:
@@ -191,6 +212,7 @@ def warn_of_plain_secrets(draft: Draft) -> None:
 
 LINTS: Final[tuple[Lint, ...]] = (
     warn_of_weaker_public_routes,
+    warn_of_opaque_routes,
     warn_of_public_routes_of_a_host,
     warn_of_unreachable_routes,
     warn_of_kinds_that_never_match,

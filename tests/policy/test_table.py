@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import replace
 from itertools import combinations, pairwise, product
 
 import pytest
@@ -13,6 +14,7 @@ from gateway.policy.table import (
     RouteConflict,
     RouteTable,
     TableTooLarge,
+    opaque_routes_over,
     public_routes_of_a_host,
     weaker_public_routes,
 )
@@ -209,6 +211,26 @@ def test_public_routes_that_cover_a_guarded_one_are_found(routes):
         and other.host in (None, one.host)
         and shape(other.path) != shape(one.path)
         and naive_covers(shape(other.path), shape(one.path))
+    ]
+
+
+@given(routes=routes_of_any_kind, opaque=st.sets(st.integers(0, 9)))
+def test_guarded_routes_that_cover_another_and_allow_ambiguities_are_found(routes, opaque):
+    """Exactly those; public ones that do are found with all the other weaker ones."""
+    routes = [
+        replace(one, allow_in_path=frozenset({"semicolon"} if index in opaque else ()))
+        for index, one in enumerate(routes)
+    ]
+    assert opaque_routes_over(routes) == [
+        (guarded, other)
+        for guarded, one in enumerate(routes)
+        for other, over in enumerate(routes)
+        if not one.is_public
+        and not over.is_public
+        and over.allow_in_path
+        and over.host in (None, one.host)
+        and shape(over.path) != shape(one.path)
+        and naive_covers(shape(over.path), shape(one.path))
     ]
 
 

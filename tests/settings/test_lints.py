@@ -73,6 +73,29 @@ def test_a_route_beside_what_the_gateway_answers_itself_is_fine(check: Check, pa
     assert check(VALID + PUBLIC.replace("/**", f'"{path}"')) == []
 
 
+OPAQUE = """\
+  - name: rest
+    match: {path: /**}
+    require: {}
+    allow_in_path: [semicolon]
+"""
+
+
+def test_a_route_whose_paths_may_be_read_as_a_stricter_ones_is_warned_of(check: Check) -> None:
+    """`/orders;/1` opens the weaker route, and Tomcat reads it as `/orders/1`."""
+    [found] = check(VALID + OPAQUE)
+    assert found == (
+        "14:5: warning: routes[1].allow_in_path: with what this allows, it takes paths that a "
+        "service may read as those of the route on line 8, which demands something else; "
+        "narrow the path of this route, or let both demand the same"
+    )
+    assert check(VALID + OPAQUE.replace("/**", "/old/**")) == []
+    assert check(VALID + OPAQUE.replace("{}", '{scopes: ["orders:read"]}')) == []
+    assert check(VALID + OPAQUE.replace("    allow_in_path: [semicolon]\n", "")) == []
+    [found] = check(VALID + OPAQUE.replace("require: {}", "public: true"))
+    assert "without a token it takes what narrowly misses" in found
+
+
 def test_what_a_route_allows_and_its_path_can_never_have_is_warned_of(check: Check) -> None:
     """A literal matches no ambiguous segment, and a name no empty one."""
     literal = PUBLIC.replace("/**", "/open") + "    allow_in_path: [semicolon, empty_segment]\n"
