@@ -6,6 +6,8 @@ It is the `Client` that `forward` writes to, and what `record` reads when all is
 import asyncio
 import struct
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Protocol
 
@@ -143,6 +145,14 @@ class Exchange:
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         transport.write(data)
+
+    def pass_hints(self, fields: Sequence[HeaderPair]) -> None:
+        """Send a 103 with these fields (RFC 8297), if there are any and the client can read it."""
+        if fields and self.speaks_http_1_1:
+            lines = [b"HTTP/1.1 103 Early Hints", *(b"%b: %b" % pair for pair in fields), b"\r\n"]
+            # A client that is gone is noticed with the answer itself.
+            with suppress(ConnectionError):
+                self.write(b"\r\n".join(lines))
 
     @property
     def is_congested(self) -> bool:

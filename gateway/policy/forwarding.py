@@ -1,6 +1,6 @@
 """The plain values and protocols between whoever judged a request and whoever forwards it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,6 +77,10 @@ class Client(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes. Raises ConnectionError when the client is gone."""
+        ...
+
+    def pass_hints(self, fields: Sequence[HeaderPair]) -> None:
+        """Send a 103 with these fields, if there are any and the client can read it."""
         ...
 
     @property

@@ -243,6 +243,14 @@ def _read_length(value: bytes, known: int | None) -> int:
     return int(digits)
 
 
+def early_hints(headers: Iterable[HeaderPair]) -> list[HeaderPair]:
+    """Give the fields of a 103 that cross to the client: what to load (RFC 8297), and nothing else.
+
+    Whatever has a meaning for the whole answer waits for its head, where it is judged.
+    """
+    return [pair for pair in headers if pair[0].lower() == b"link"]
+
+
 def filter_trailers(trailers: Iterable[HeaderPair]) -> list[HeaderPair]:
     """Give the trailers of an answer that cross to the client (RFC 9110, section 6.5.1)."""
     return [

@@ -9,12 +9,14 @@ from abc import abstractmethod
 
 import httptools
 
-from gateway.policy.headers import HeaderPair, read_response_head
+from gateway.policy.forwarding import Client
+from gateway.policy.headers import HeaderPair, early_hints, read_response_head
 from gateway.policy.upgrade import accepts_upgrade
 
 _MAXIMUM_FIELDS = 512
 _MAXIMUM_INFORMATIONAL = 256
 _READ_HIGH_WATER = 256 * 1024
+_EARLY_HINTS = 103
 # RFC 9112, section 4: what a reason phrase may hold. The parser lets control bytes pass.
 _REASON_PHRASE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
@@ -35,6 +37,7 @@ class ReceivedAnswer:
         "_parser",
         "_received",
         "can_be_reused",
+        "client",
         "has_head",
         "headers",
         "is_chunked",
@@ -71,6 +74,8 @@ class ReceivedAnswer:
         self.has_head = False
         self.is_complete = False
         self.can_be_reused = False
+        # Who is told what comes before the answer.
+        self.client: Client | None = None
         # The protocol that a 101 may switch to, and what came behind the 101.
         self.upgrade: bytes | None = None
         self.tail = b""
@@ -100,6 +105,8 @@ class ReceivedAnswer:
             self._informational += 1
             if self._informational > _MAXIMUM_INFORMATIONAL:
                 raise MalformedAnswer("it sends informational answers without end")
+            if status == _EARLY_HINTS and self.client is not None:
+                self.client.pass_hints(early_hints(self.headers))
             return
         if status == 101 and self.upgrade is not None:
             if not accepts_upgrade(self.headers, self.upgrade):

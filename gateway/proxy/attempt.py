@@ -7,7 +7,13 @@ A server that takes no connection has been sent nothing, so the next one is trie
 
 import asyncio
 
-from gateway.policy.forwarding import Forwarded, ForwardRequest, RequestBody, UpstreamFailure
+from gateway.policy.forwarding import (
+    Client,
+    Forwarded,
+    ForwardRequest,
+    RequestBody,
+    UpstreamFailure,
+)
 from gateway.policy.rejection import Reason
 from gateway.proxy.connection import UpstreamConnection
 from gateway.proxy.server import Server
@@ -22,6 +28,7 @@ class Attempt:
     """Gets the head of an answer; `settle` gives back what it holds, whatever came of it."""
 
     __slots__ = (
+        "_client",
         "_connection",
         "_is_reused",
         "_needs_new_connection",
@@ -39,11 +46,13 @@ class Attempt:
         upstream: Upstream,
         timeouts: UpstreamTimeouts,
         request: ForwardRequest,
+        client: Client,
         outcome: Forwarded,
     ) -> None:
         self._upstream = upstream
         self._timeouts = timeouts
         self._request = request
+        self._client = client
         self._outcome = outcome
         self._server: Server | None = None
         self._connection: UpstreamConnection | None = None
@@ -113,6 +122,7 @@ class Attempt:
             _request_head(request, authority) + arrived,
             is_head=request.method == "HEAD",
             upgrade=request.upgrade.protocol if request.upgrade is not None else None,
+            client=self._client,
         )
 
     def _start_pump(self, connection: UpstreamConnection) -> None:

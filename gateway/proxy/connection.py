@@ -11,7 +11,7 @@ from typing import cast
 
 import httptools
 
-from gateway.policy.forwarding import UpstreamFailure
+from gateway.policy.forwarding import Client, UpstreamFailure
 from gateway.policy.headers import MalformedHead
 from gateway.policy.rejection import Reason
 from gateway.proxy.answer import MalformedAnswer, ReceivedAnswer
@@ -76,16 +76,24 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
 
     # The exchange, as `forward` sees it.
 
-    def begin(self, data: bytes, *, is_head: bool, upgrade: bytes | None = None) -> None:
+    def begin(
+        self,
+        data: bytes,
+        *,
+        is_head: bool,
+        upgrade: bytes | None = None,
+        client: Client | None = None,
+    ) -> None:
         """Send the beginning of a request: its head, and its body as far as it is there.
 
-        `upgrade` is the protocol that the request asks for, if any.
+        `upgrade` is the protocol that the request asks for, if any; `client` gets early hints.
         """
         if self.exchanges:
             self.reset(body_allowed=not is_head)
         else:
             self._body_allowed = not is_head
         self.upgrade = upgrade
+        self.client = client
         self.exchanges += 1
         self._is_busy = True
         self.write(data)
@@ -156,6 +164,7 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
         If not, it is closed.
         """
         self._is_busy = False
+        self.client = None
         self.deadline = self.ends_at = float("inf")
         self.upload_deadline = None
         if not (self.is_complete and self.can_be_reused) or self._failure is not None:

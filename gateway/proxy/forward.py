@@ -32,7 +32,7 @@ async def forward(
     answered yet. After that a failure breaks the client's connection and is raised all the same.
     """
     started = time.perf_counter()
-    attempt = Attempt(upstream, timeouts, request, outcome)
+    attempt = Attempt(upstream, timeouts, request, client, outcome)
     try:
         connection = await attempt.get_head()
         outcome.seconds_to_head = time.perf_counter() - started

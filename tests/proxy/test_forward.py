@@ -499,7 +499,7 @@ async def test_length_of_a_204_is_dropped(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "informational",
     [
-        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nX-Odd: 1\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nX-Odd: 1\r\n\r\n",
         b"HTTP/1.1 102 Processing\r\n\r\n" * 200,
     ],
 )
@@ -513,6 +513,54 @@ async def test_final_answer_follows_informational_ones(stage: Stage, information
     assert (await client.answer()).head == (
         b"HTTP/1.1 200 Fine\r\nX-A: 1\r\nContent-Length: 2\r\n\r\n"
     )
+
+
+HINTS = (
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nSet-Cookie: a=1\r\n"
+    b"link: </b.js>; rel=preload\r\n\r\n"
+)
+
+
+async def test_early_hints_arrive_before_the_answer(stage: Stage) -> None:
+    """Only what they are for crosses: what is said of the answer waits for its head."""
+    await stage.open()
+    client = await stage.client(GET)
+    service = await stage.accept()
+    await service.head()
+    for _ in range(2):
+        service.send(HINTS)
+        assert await client.head() == (
+            b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n"
+            b"link: </b.js>; rel=preload\r\n\r\n"
+        )
+    service.send(OK)
+    assert (await client.answer()).status == 200
+    # The next request of the connection hears nothing of them.
+    client.send(GET)
+    await service.head()
+    service.send(OK)
+    assert (await client.answer()).head == OK[: -len(b"ok")]
+
+
+async def test_http_1_0_gets_no_early_hints(stage: Stage) -> None:
+    await stage.open()
+    client = await stage.client(b"GET /public/a HTTP/1.0\r\n\r\n")
+    service = await stage.accept()
+    await service.head()
+    service.send(HINTS + OK)
+    assert (await client.answer()).status == 200
+
+
+async def test_refusal_may_follow_early_hints(stage: Stage) -> None:
+    await stage.open()
+    client = await stage.client(GET)
+    service = await stage.accept()
+    await service.head()
+    service.send(HINTS)
+    await client.head()
+    service.close()
+    assert (await client.answer()).reason == "upstream_unavailable"
+    assert stage.service.is_untouched
 
 
 # Early answers.
