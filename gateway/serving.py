@@ -36,7 +36,7 @@ from gateway.settings import (
 from gateway.settings.addresses import networks_among
 from gateway.settings.certificates import UnusablePair
 from gateway.telemetry.metrics import Metrics
-from gateway.tls import Handshake, ListenerCertificate, TlsSite, watch
+from gateway.tls import Handshake, ListenerCertificate, TlsSite, see_off, watch
 from gateway.unix import bind_unix, remove_unix
 
 log = logging.getLogger(__name__)
@@ -231,11 +231,15 @@ async def open_handshakes(
         lambda: [((one.listener,), one.not_after) for one in certificates],
         merge="least",
     )
-    watching = asyncio.create_task(watch(certificates, metrics.tls_reloads.count))
+    tasks = (
+        asyncio.create_task(watch(certificates, metrics.tls_reloads.count)),
+        asyncio.create_task(see_off(handshakes.values())),
+    )
     try:
         yield handshakes
     finally:
-        watching.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def _speaking_tls(settings: GatewaySettings) -> dict[str, tuple[TlsSettings, FrontLimits]]:

@@ -6,13 +6,16 @@ been loaded and its halves match; open connections, and a pair that is half writ
 """
 
 import asyncio
+import fcntl
 import logging
 import os
 import socket
 import ssl
+import termios
+from array import array
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -25,6 +28,7 @@ from gateway.settings.certificates import UnusablePair, load_context, read_facts
 log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 5.0
+SEE_OFF_SECONDS = 1.0
 # How many connections are accepted before those that are open get their turn.
 _BURST: Final = 64
 # How long nobody is accepted when there is no file descriptor at all.
@@ -111,13 +115,14 @@ async def watch(
                 count(certificate.listener, "success" if renewed else "failure")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Handshake:
-    """What connections to a listener that speaks TLS begin with."""
+    """What connections to a listener that speaks TLS begin with, and end with."""
 
     certificate: ListenerCertificate
     limits: FrontLimits
     count_failure: Callable[[], None]
+    _open: dict["_Place", asyncio.Transport] = field(default_factory=dict)
 
     async def shake(
         self,
@@ -126,9 +131,9 @@ class Handshake:
         leave: Callable[[], None],
     ) -> None:
         """Make a protocol of a connection that was accepted; `leave` is called when it is gone."""
-        place = _Place(leave)
+        place = _Place(leave, self._open)
         try:
-            await asyncio.get_running_loop().connect_accepted_socket(
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
                 partial(make_protocol, leave=place.leave),
                 connection,
                 ssl=self.certificate.context,
@@ -142,6 +147,31 @@ class Handshake:
         except asyncio.CancelledError:
             place.leave()
             raise
+        else:
+            place.keep(transport)
+
+    def see_off(self) -> None:
+        """End the connections that are closed on our side, and whose clients have been sent it all.
+
+        Loops wait for a goodbye of TLS in return, and many clients look at a connection only when
+        they use it again: each would hold its place, and the drain, for as long as a client may.
+        """
+        for place, transport in tuple(self._open.items()):
+            if not (transport.is_closing() and _has_sent_all(transport)):
+                place.is_leaving = False
+            elif place.is_leaving:
+                transport.abort()
+            else:
+                # Looked at twice: there is another buffer between the loop's and the system's.
+                place.is_leaving = True
+
+
+async def see_off(handshakes: Iterable[Handshake]) -> None:
+    """See those off who are leaving, until cancelled."""
+    while True:
+        await asyncio.sleep(SEE_OFF_SECONDS)
+        for handshake in handshakes:
+            handshake.see_off()
 
 
 class TlsSite:
@@ -234,16 +264,36 @@ class TlsSite:
 class _Place:
     """A place in the listener's bounds, given up once by whoever is first to know."""
 
-    __slots__ = ("_leave",)
+    __slots__ = ("_leave", "_open", "is_leaving")
 
-    def __init__(self, leave: Callable[[], None]) -> None:
+    def __init__(self, leave: Callable[[], None], open_: "dict[_Place, asyncio.Transport]") -> None:
         self._leave: Callable[[], None] | None = leave
+        self._open = open_
+        self.is_leaving = False
+
+    def keep(self, transport: asyncio.Transport) -> None:
+        """Note whose place it is."""
+        if self._leave is not None:
+            self._open[self] = transport
 
     def leave(self) -> None:
         """Make room."""
+        self._open.pop(self, None)
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()
+
+
+def _has_sent_all(transport: asyncio.Transport) -> bool:
+    """Say whether the client's system has confirmed every byte."""
+    if transport.get_write_buffer_size():
+        return False
+    unconfirmed = array("i", [0])
+    try:
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, unconfirmed)
+    except (OSError, ValueError):
+        return False
+    return unconfirmed[0] == 0
 
 
 def _open_spare() -> int | None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+import gateway.tls
 from gateway.introspection.revocations import publish
 from gateway.policy.interfaces import Revocation
 from tests.attacks.test_e_expect_upgrade import ASK_PUBLIC, ROUTES, SWITCH, guarded
@@ -342,6 +344,61 @@ async def test_revocation_closes_a_tunnel_over_tls(stage: Stage, pair: Pair) -> 
     for end in ends:
         with contextlib.suppress(ssl.SSLError):  # a break, not an orderly end
             assert await end.rest_until_broken() == b""
+
+
+async def inattentive(stage: Stage) -> Peer:
+    """A client that looks at its connection only when it uses it."""
+    client = await connect(stage)
+    assert await ask(client) == 404
+    client.transport.pause_reading()
+    return client
+
+
+async def test_idle_client_that_says_no_goodbye_does_not_hold_its_place(
+    stage: Stage, pair: Pair
+) -> None:
+    """As `requests` and its kin, which keep connections that nobody looks at."""
+    await stage.open(tls=pair.settings, timeouts={"idle": "200ms", "body": "1h"})
+    client = await inattentive(stage)
+    await stage.settled_series("gateway_connections", {})
+    client.transport.resume_reading()
+    assert await client.rest() == b""
+    assert stage.gateway.handshakes["guard"]._open == {}
+
+
+async def test_clients_that_say_no_goodbye_do_not_hold_the_drain(stage: Stage, pair: Pair) -> None:
+    await stage.open(tls=pair.settings)
+    clients = [await inattentive(stage) for _ in range(3)]
+    await asyncio.wait_for(stage.stop(), PATIENCE)
+    for client in clients:
+        client.transport.resume_reading()
+        assert await client.rest() == b""
+
+
+async def test_slow_client_has_all_of_its_last_answer(
+    stage: Stage, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To be seen off is for those who have it."""
+    monkeypatch.setattr(gateway.tls, "SEE_OFF_SECONDS", 0.01)
+    await stage.open(tls=pair.settings)
+    # So that the system's buffers take little of it, and the loop's have the rest.
+    listener = stage.gateway._sites[0]._sock
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    client = await connect(stage)
+    sock = client.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+    client.transport.pause_reading()
+    client.send(GET.replace(b"Host", b"Connection: close\r\nHost"))
+    service = await stage.accept()
+    await service.head()
+    body = bytes(range(256)) * 2048
+    service.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    answered = 'method="GET",route="public",status="200"'
+    await stage.settled_series("gateway_requests_total", {answered: 1})
+    await asyncio.sleep(0.2)  # many looks
+    client.transport.resume_reading()
+    assert (await client.answer()).body == body
+    assert await client.rest() == b""
 
 
 async def test_drain_lets_a_request_over_tls_finish(stage: Stage, pair: Pair) -> None:
