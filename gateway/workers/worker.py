@@ -25,8 +25,9 @@ from gateway.telemetry.metrics import Metrics
 from gateway.tls import Handshake
 from gateway.workers.beginning import configure_logging, freeze_memory, run_event_loop
 from gateway.workers.control import Control, encode
-from gateway.workers.passage import Leave, Reception, Serve
+from gateway.workers.passage import Leave
 from gateway.workers.process import Orders, decode_orders
+from gateway.workers.reception import Reception, Serve
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ import pytest
 from gateway.middleware.entrance import Entrance
 from gateway.policy.connections import ConnectionBounds
 from gateway.workers.doorman import Doorman, Listener
-from gateway.workers.passage import Passage, Reception, open_passage
+from gateway.workers.passage import Passage, open_passage
+from gateway.workers.reception import Reception
 
 PATIENCE = 10.0
 
