@@ -41,6 +41,7 @@ bench: $(VENV)/.installed-dev ## Measure the guard beside its peers, the authori
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m benchmarks.authserver $(ARGS)
 	@$(BIN)/python -m benchmarks.footprint $(ARGS)
+	@$(BIN)/python -m benchmarks.workers $(ARGS)
 	@$(BIN)/python -m benchmarks.summary $(ARGS)
 
 flame: $(VENV)/.installed-dev ## Draw where the time of a warm request goes, benchmarks/results/warm.svg

@@ -6,7 +6,7 @@ Rule: it serves nothing but the operator's port, so that nothing which a request
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +35,9 @@ _LONGEST_PAUSE = 5.0
 # Who has served so long did not crash right away.
 _STEADY_SECONDS = 10.0
 _ANSWER_SECONDS = 1.0
+# A worker that has not answered for so long hangs, and never will.
+_WATCH_SECONDS = 5.0
+_HANG_SECONDS = 30.0
 # Beyond what workers take to drain; then they are killed.
 _DRAIN_PATIENCE = DRAIN_SECONDS + 5.0
 # Who signs in, and how often somebody tried, is known in one process alone.
@@ -148,7 +151,7 @@ class Supervisor:
         pause = _SHORTEST_PAUSE
         while True:
             started = loop.time()
-            await worker.has_left.wait()
+            await self._watch(worker)
             self.metrics.worker_restarts.count()
             if loop.time() - started > _STEADY_SECONDS:
                 pause = _SHORTEST_PAUSE
@@ -162,6 +165,19 @@ class Supervisor:
                 except StartFailure as failure:
                     log.error("worker %d does not start: %s", number, failure)
             log.warning("worker %d serves again, as process %d", number, worker.pid)
+
+    async def _watch(self, worker: WorkerProcess) -> None:
+        """Wait until a worker takes no more connections; one that hangs is killed."""
+        while not worker.has_left.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WATCH_SECONDS):
+                    await worker.has_left.wait()
+                    return
+            answer = await worker.ask("report", _HANG_SECONDS)
+            if answer is None and not worker.has_left.is_set():
+                log.error("worker %d (process %d) hangs: killed", worker.number, worker.pid)
+                worker.kill()
+                await worker.has_left.wait()
 
     async def _await_end(self, worker: WorkerProcess) -> None:
         status = await worker.wait()

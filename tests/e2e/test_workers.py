@@ -1,5 +1,6 @@
 """Several workers on one port: shared, replaced, drained, and one gateway to whoever looks."""
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -8,7 +9,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -278,12 +279,76 @@ def test_a_changed_file_does_not_change_a_worker_that_is_replaced(
     clients_of_each(gateway, 2)
 
 
-def test_it_is_not_ready_while_no_worker_serves(start_gateway: Start, service: str) -> None:
+def test_it_is_not_ready_while_no_worker_answers(start_gateway: Start, service: str) -> None:
     gateway = start_gateway(settings_for(service))
-    for pid in workers_of(gateway):
+    with stopped(*workers_of(gateway)):
+        answer = requests.get(f"{gateway.admin_url}/readyz", timeout=PATIENCE)
+        assert (answer.status_code, answer.text) == (503, "no worker answers\n")
+        # What they have told before is shown all the same.
+        assert value(series(gateway), "gateway_workers") == 2
+    wait_until(lambda: requests.get(f"{gateway.admin_url}/readyz", timeout=9).status_code == 200)
+
+
+def test_connections_pass_a_worker_that_hangs(start_gateway: Start, service: str) -> None:
+    """But for those that it was given before that could be known, which wait for it."""
+    gateway = start_gateway(settings_for(service))
+    first, second = workers_of(gateway)
+    with stopped(first):
+        waiting = [Client(gateway), Client(gateway)]
+        for client in waiting:
+            client.begin("/a")
+        wait_until(lambda: connections_of(second, gateway.address[1]) == 1)
+        wait_until(lambda: passed_over(gateway, second))
+    assert [client.end() for client in waiting] == [200, 200]
+
+
+def passed_over(gateway: Gateway, second: int) -> bool:
+    """Says whether two connections in a row went to that worker."""
+    before = connections_of(second, gateway.address[1])
+    for _ in range(2):
+        Client(gateway)
+    wait_until(lambda: connections_of(second, gateway.address[1]) > before)
+    return connections_of(second, gateway.address[1]) == before + 2
+
+
+@contextlib.contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    """Holds processes up, as if they hung, until the block ends."""
+    for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    answer = requests.get(f"{gateway.admin_url}/readyz", timeout=PATIENCE)
-    assert (answer.status_code, answer.text) == (503, "no worker answers\n")
-    for pid in workers_of(gateway):
-        os.kill(pid, signal.SIGCONT)
-    assert requests.get(f"{gateway.admin_url}/readyz", timeout=PATIENCE).status_code == 200
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_everybody_may_be_told_to_end_at_once(start_gateway: Start, service: str) -> None:
+    """As systemd does: the supervisor and every worker get SIGTERM."""
+    gateway = start_gateway(settings_for(service))
+    clients = clients_of_each(gateway, 1)
+    for client in clients:
+        client.begin("/slow")
+    wait_until(lambda: Service.waiting == 2)
+    workers = workers_of(gateway)
+    for pid in (*workers, gateway.pid):
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: refuses(gateway))
+    Service.may_answer.set()
+    assert [client.end() for client in clients] == [200, 200]
+    assert gateway.program.process.wait(PATIENCE) == 0
+    assert not any(map(lives, workers))
+
+
+def test_each_request_has_a_line_in_the_log_whoever_served_it(
+    start_gateway: Start, service: str
+) -> None:
+    gateway = start_gateway(settings_for(service))
+    clients = clients_of_each(gateway, 2)
+    for number in range(50):
+        for client in clients:
+            assert client.ask("/" + "x" * (100 * number)) == 200
+    assert gateway.program.stop() == 0
+    log = gateway.access_log()
+    assert len(log) == 204
+    assert {entry["status"] for entry in log} == {200}
