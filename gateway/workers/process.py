@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import os
+import site
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
@@ -170,18 +171,25 @@ class WorkerProcess:
 
 async def _spawn(number: int, passage: socket.socket, control: socket.socket) -> Process:
     descriptors = (passage.fileno(), control.fileno())
-    # The same package as here, and nothing from the working directory, which `-m` would add.
-    environment = {**os.environ, "PYTHONPATH": str(Path(gateway.__file__).parents[1])}
+    # `-P`: nothing from the working directory, which `-m` would add.
     command = [sys.executable, "-P", "-m", "gateway.workers.worker", *map(str, descriptors)]
     return await asyncio.create_subprocess_exec(
         *command,
         f"--worker={number}",  # for whoever lists the processes
         stdin=DEVNULL,
         pass_fds=descriptors,
-        env=environment,
+        env=environment_of_workers(),
         # A terminal's Ctrl-C is for the supervisor, which then drains the workers.
         start_new_session=True,
     )
+
+
+def environment_of_workers() -> dict[str, str]:
+    """Give the environment in which a fresh process finds the same package as this one."""
+    root = str(Path(gateway.__file__).parents[1])
+    if root in site.getsitepackages():
+        return dict(os.environ)
+    return {**os.environ, "PYTHONPATH": root}
 
 
 def decode_orders(message: Mapping[str, Any]) -> Orders:

@@ -136,6 +136,8 @@ class Reception:
             self._send(b"G" + array("Q", gone[first : first + _GONE_IN_A_MESSAGE]).tobytes(), None)
 
     def _send(self, message: bytes, then: Callable[[], None] | None) -> None:
+        if not self._is_open:
+            return
         self._unsent.append((message, then))
         if len(self._unsent) == 1:
             self._send_on()

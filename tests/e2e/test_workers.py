@@ -352,3 +352,13 @@ def test_each_request_has_a_line_in_the_log_whoever_served_it(
     log = gateway.access_log()
     assert len(log) == 204
     assert {entry["status"] for entry in log} == {200}
+
+
+def test_workers_run_the_same_program_whatever_lies_in_the_working_directory(
+    start_gateway: Start, service: str, tmp_path: Path
+) -> None:
+    for name in ("gateway", "asyncio", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('taken in')")
+    gateway = start_gateway(settings_for(service), cwd=tmp_path)
+    assert len(workers_of(gateway)) == 2
+    assert Client(gateway).ask() == 200

@@ -4,17 +4,19 @@ import asyncio
 import logging
 import os
 import signal
+import site
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+import gateway
 from gateway.app import Share, open_gateway
 from gateway.serving import Addresses, StartFailure
 from gateway.settings import Address, examine
 from gateway.workers import supervisor as supervisor_module
-from gateway.workers.process import Orders, WorkerProcess
+from gateway.workers.process import Orders, WorkerProcess, environment_of_workers
 from gateway.workers.supervisor import Supervisor, supervise
 from tests.workers.stand import until
 
@@ -156,6 +158,17 @@ async def test_what_a_worker_told_before_its_death_stays_though_nobody_asked(fil
         assert line in await supervisor.read()
 
 
+def test_workers_find_the_package_where_the_supervisor_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Beside installed packages nothing goes before the standard library."""
+    root = str(Path(gateway.__file__).parents[1])
+    assert environment_of_workers()["PYTHONPATH"] == root
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr(site, "getsitepackages", lambda: [root])
+    assert "PYTHONPATH" not in environment_of_workers()
+
+
 async def test_the_log_of_several_workers_is_written_so_that_lines_do_not_mix(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -168,15 +181,15 @@ async def test_the_log_of_several_workers_is_written_so_that_lines_do_not_mix(
     request = b"GET /%b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % (b"x" * 6000)
     for count in (1, 2):
         addresses = Addresses(anywhere, anywhere, None)
-        async with open_gateway(settings, addresses, write, Share(0, count)) as gateway:
+        async with open_gateway(settings, addresses, write, Share(0, count)) as opened:
             loop = asyncio.get_running_loop()
-            server = await loop.create_server(gateway.front, "127.0.0.1", 0)
+            server = await loop.create_server(opened.front, "127.0.0.1", 0)
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.write(request)
             await reader.read()
             writer.close()
             server.close()
-            await gateway.drain()
+            await opened.drain()
         line = os.read(read, 100_000)
         assert line.count(b"\n") == 1
         assert (len(line) > 4096) == (count == 1)
