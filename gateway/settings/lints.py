@@ -7,7 +7,7 @@ from typing import Final
 from gateway.policy.pattern import ANY_REST, is_parameter, parse_pattern
 from gateway.policy.table import opaque_routes_over, public_routes_of_a_host, weaker_public_routes
 from gateway.settings.adaptation import header_secrets
-from gateway.settings.addresses import is_loopback, parse_origin
+from gateway.settings.addresses import UnixAddress, is_loopback, parse_origin
 from gateway.settings.database import has_password
 from gateway.settings.document import Scalar
 from gateway.settings.draft import Draft
@@ -170,6 +170,17 @@ def warn_of_exposed_admin(draft: Draft) -> None:
         draft.warn(("admin_listen",), "admin-exposed", what, mend)
 
 
+def warn_of_nameless_clients(draft: Draft) -> None:
+    """Who connects by a unix socket has no address, and says whose it has only when believed."""
+    if not draft.is_sound("listen") or not draft.is_sound("trusted_proxies"):
+        return
+    settings = draft.settings
+    if isinstance(settings.listen, UnixAddress) and "unix" not in settings.trusted_proxies:
+        what = "nobody who connects to the socket is believed, so clients have no address"
+        mend = "add unix to trusted_proxies, if a proxy of your own connects"
+        draft.warn(("listen",), "unix-not-trusted", what, mend)
+
+
 def warn_of_plain_public_url(draft: Draft) -> None:
     """Bearer tokens need TLS on the way (RFC 6750, section 5.3)."""
     if draft.has("public_url") and draft.is_sound("public_url"):
@@ -219,6 +230,7 @@ LINTS: Final[tuple[Lint, ...]] = (
     warn_of_undeclared_scopes,
     warn_of_unused_names,
     warn_of_exposed_admin,
+    warn_of_nameless_clients,
     warn_of_plain_public_url,
     warn_of_plain_secrets,
     warn_of_certificates,

@@ -9,13 +9,13 @@ from gateway.settings import Examination, UnixAddress
 from tests.settings.conftest import VALID
 
 Check = Callable[..., list[str]]
-URL = "public_url: https://api.example.com\n"
+URL = "public_url: https://api.example.com\ntrusted_proxies: [unix]\n"
 
 
 def test_a_relative_path_counts_from_the_files_folder(
     read: Callable[..., Examination], tmp_path: Path
 ) -> None:
-    examination = read(VALID + URL + "listen: unix:run/gateway.sock\ntrusted_proxies: [unix]\n")
+    examination = read(VALID + URL + "listen: unix:run/gateway.sock\n")
     assert examination.findings == ()
     assert examination.settings is not None
     assert examination.settings.listen == UnixAddress(f"{tmp_path}/run/gateway.sock")
@@ -23,9 +23,9 @@ def test_a_relative_path_counts_from_the_files_folder(
 
 
 def test_a_socket_does_not_say_how_clients_reach_the_gateway(check: Check) -> None:
-    [found] = check(VALID + "listen: unix:/run/gateway.sock\n")
+    [found] = check(VALID + "trusted_proxies: [unix]\nlisten: unix:/run/gateway.sock\n")
     assert found == (
-        "11:9: listen: listening on unix:/run/gateway.sock does not say how clients reach the "
+        "12:9: listen: listening on unix:/run/gateway.sock does not say how clients reach the "
         "gateway; add public_url with the origin that they use"
     )
 
@@ -53,6 +53,14 @@ def test_the_socket_itself_is_no_upstream(check: Check) -> None:
     text = VALID.replace("http://127.0.0.1:8000", "unix:run/../gateway.sock")
     [found] = check(text + URL + "listen: unix:gateway.sock\n")
     assert "this is where the gateway itself listens, so every request would run in a" in found
+
+
+def test_a_socket_on_which_nobody_is_believed_is_warned_of(check: Check) -> None:
+    text = VALID + "public_url: https://api.example.com\n"
+    for trusted in ("", "trusted_proxies: [127.0.0.1]\n"):
+        [found] = check(text + trusted + "listen: unix:/run/s\n")
+        assert "warning: listen: nobody who connects to the socket is believed, so" in found
+    assert check(text) == []
 
 
 @pytest.mark.parametrize("key", ["admin_listen", "authorization_servers.local.embedded.listen"])
