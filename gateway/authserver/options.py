@@ -7,7 +7,8 @@ from gateway.policy.host import routed_origins
 from gateway.policy.interfaces import Revocation, RevocationSource
 from gateway.settings import GatewaySettings
 from gateway.settings.addresses import IPNetwork, networks_among
-from gateway.settings.models import RequireSettings, RouteSettings
+from gateway.settings.models import RouteSettings
+from gateway.settings.route_models import RequireSettings
 
 PublishRevocation = Callable[[Revocation, RevocationSource], Awaitable[object]]
 """Tell every worker, and await their acknowledgements. Takes whence it comes, for the count.

@@ -48,7 +48,7 @@ class ClientOrigins:
         scheme = None
         if self.is_trusted(exchange.peer):
             scheme = forwarded_scheme(exchange.message.raw_headers)
-        elif exchange.protocol.ssl_context is not None:
+        if scheme is None and exchange.protocol.ssl_context is not None:
             scheme = "https"
         known = self._known.get(exchange.host or "")
         if known is not None and (scheme is None or known.startswith(f"{scheme}:")):

@@ -24,12 +24,8 @@ from gateway.settings.authorization_server_models import (
 from gateway.settings.certificates import UnusablePair, load_client_context
 from gateway.settings.findings import Finding, SettingsError, SettingsUnreadable, Severity
 from gateway.settings.loading import Examination, examine, load
-from gateway.settings.models import (
-    GatewaySettings,
-    RequireSettings,
-    RouteSettings,
-    UpstreamSettings,
-)
+from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
+from gateway.settings.route_models import RequireSettings
 from gateway.settings.routes import compile_routes
 from gateway.settings.tls_models import TlsSettings, UpstreamTlsSettings
 

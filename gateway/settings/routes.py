@@ -5,7 +5,8 @@ from gateway.policy.table import RouteTable
 from gateway.settings.adaptation import compile_adaptation
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
 from gateway.settings.draft import expand_methods
-from gateway.settings.models import GatewaySettings, RequireSettings, RouteSettings
+from gateway.settings.models import GatewaySettings, RouteSettings
+from gateway.settings.route_models import RequireSettings
 
 
 def compile_routes(settings: GatewaySettings) -> RouteTable:

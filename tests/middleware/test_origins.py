@@ -50,6 +50,8 @@ def test_only_a_trusted_proxy_is_believed():
     assert origin("api.example.com", proto=[b"http"], peer=PROXY) == "http://api.example.com"
     assert origin("api.example.com", proto=[b"https"], peer=PROXY) == PUBLIC
     assert origin("api.example.com", peer=PROXY) == PUBLIC
+    assert origin("other.example", peer=PROXY, tls=True) == "https://other.example"
+    assert origin("other.example", peer=PROXY, tls=True, proto=[b"http"]) == "http://other.example"
 
 
 def test_a_request_without_a_host_has_the_public_origin():
