@@ -148,6 +148,7 @@ class Exchange:
 
     def pass_hints(self, fields: Sequence[HeaderPair]) -> None:
         """Send a 103 with these fields (RFC 8297), if there are any and the client can read it."""
+        fields = self.edit_trailers(list(fields))
         if fields and self.speaks_http_1_1:
             lines = [b"HTTP/1.1 103 Early Hints", *(b"%b: %b" % pair for pair in fields), b"\r\n"]
             # A client that is gone is noticed with the answer itself.
@@ -173,7 +174,7 @@ class Exchange:
         return fields if self.editor is None else self.editor.edit(self, request, fields)
 
     def edit_trailers(self, fields: list[HeaderPair]) -> list[HeaderPair]:
-        """Give the trailers of an answer as the client is to see them."""
+        """Give the trailers of an answer, or its hints, as the client is to see them."""
         adaptation = self.route.adaptation if self.route is not None else None
         edits = adaptation.response_headers if adaptation is not None else None
         return fields if edits is None else edits.strip(fields)

@@ -113,6 +113,16 @@ async def test_what_is_set_or_removed_does_not_come_as_a_trailer(stage: Stage) -
     assert await client.head() == b"X-Kept: 1\r\n\r\n"
 
 
+@pytest.mark.parametrize("edits", [{"set": {"link": "</ours>"}}, {"remove": ["LINK"]}])
+async def test_what_is_set_or_removed_does_not_come_ahead(
+    stage: Stage, edits: dict[str, object]
+) -> None:
+    await stage.open(routes=[route(response_headers=edits)])
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+    _, answer = await stage.pass_through(get(), hints + OK)
+    assert answer.status == 200
+
+
 async def test_a_refusal_keeps_its_own_headers(stage: Stage) -> None:
     edits = {"set": {"Cache-Control": "public", "X-Ours": "1"}, "remove": ["WWW-Authenticate"]}
     await stage.open(routes=[route(response_headers=edits)])
