@@ -26,6 +26,8 @@ from gateway.policy.rejection import Reason
 log = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 5.0
+# Of what comes in one piece; more would let a stranger make much work of few bytes.
+_MOST_HEADS_APART = 16
 _DRAIN_STEP_SECONDS = 0.05
 
 
@@ -104,6 +106,9 @@ class BoundedProtocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse; bound the time and the size of a head that comes in pieces."""
+        end = data.find(b"\r\n\r\n") + 4
+        if 3 < end < len(data) and (b"lose" in data or b"/1.0" in data):
+            data = self._receive_heads(data, end)
         body = self._last_body
         is_amid_body = body is not None and not body.is_eof()
         count = self._request_count
@@ -125,6 +130,20 @@ class BoundedProtocol(RequestHandler):
                 self._arm()
             if self._head_bytes > 2 * self._limits.header_bytes:
                 self.drop(Reason.HEADERS_TOO_LARGE, f"more than {self._head_bytes} bytes")
+
+    def _receive_heads(self, data: bytes, end: int) -> bytes:
+        """Parse heads one by one, the first of which ends at `end`, and give what is left.
+
+        Behind the last request of a connection (`Connection: close`, HTTP/1.0) the parser takes
+        nothing more, and would give up that request with what stands behind it in one piece.
+        """
+        for _ in range(_MOST_HEADS_APART):
+            self.data_received(data[:end])
+            data = data[end:]
+            end = data.find(b"\r\n\r\n") + 4
+            if not 3 < end < len(data):
+                break
+        return data
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Disarm the timer, and make room for another."""

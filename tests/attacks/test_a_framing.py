@@ -326,6 +326,57 @@ async def test_a12_nothing_behind_a_close_is_served(stage: Stage) -> None:
     assert stage.service.is_untouched
 
 
-async def test_a12_nothing_behind_a_close_in_the_same_segment_is_served(stage: Stage) -> None:
-    """Parsed together, they are refused together, with one answer."""
-    assert (await refused(stage, get(HOST, b"Connection: close"), GET)).status == 400
+LAST_REQUESTS = {
+    "GET": get(HOST, b"Connection: close"),
+    "in other letters": get(HOST, b"connection: foo, Close "),
+    "HTTP/1.0": get(HOST, version=b"HTTP/1.0"),
+    "a sized body": post(CL5, b"Connection: close", body=b"01234"),
+    "a chunked body": post(CHUNKED, b"Connection: close", body=LAST),
+    "an empty body": post(b"Connection: close", b"Content-Length: 0"),
+}
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [GET, b"\0\x01 no request", b"GET /orders/1 HTTP/1.1\r\nHos"],
+    ids=["a request", "garbage", "half a request"],
+)
+@pytest.mark.parametrize("request_bytes", LAST_REQUESTS.values(), ids=LAST_REQUESTS.keys())
+async def test_a12_nothing_behind_a_close_in_the_same_segment_is_served(
+    stage: Stage, request_bytes: bytes, behind: bytes
+) -> None:
+    """And what stands before it is, as if it had come alone."""
+    await stage.open()
+    client = await stage.client(get(HOST) + request_bytes + behind)
+    service = await stage.accept()
+    assert (await service.head()).startswith(b"GET /public/a ")
+    service.send(OK)
+    assert (await client.answer()).status == 200
+    seen = Seen(await service.head())
+    if b"01234" in request_bytes:
+        assert await service.exactly(5) == b"01234"
+    elif CHUNKED in request_bytes:
+        assert await service.exactly(len(LAST)) == LAST
+    assert seen.line.endswith(b" /public/a HTTP/1.1")
+    service.send(OK)
+    answer = await client.answer()
+    assert (answer.status, answer.fields["connection"]) == (200, "close")
+    assert await client.rest_until_broken() == b""
+    await stage.close()
+    assert await service.rest_until_broken() == b""
+    assert stage.service.is_untouched
+
+
+async def test_a12_nothing_behind_a_close_is_served_however_many_come_before_it(
+    stage: Stage,
+) -> None:
+    """More than are looked at one by one: the parser may give up the last, with one refusal."""
+    await stage.open()
+    nothing = get(HOST, target=b"/nothing")
+    last = get(HOST, b"Connection: close", target=b"/nothing")
+    client = await stage.client(nothing * 60 + last + GET)
+    answers = await client.rest_until_broken()
+    assert 20 < answers.count(b"HTTP/1.1 ") <= 61
+    assert answers.count(b"HTTP/1.1 400 ") <= 1
+    await stage.close()
+    assert stage.service.is_untouched

@@ -7,6 +7,7 @@ import json
 import random
 import re
 import time
+from collections.abc import AsyncIterator
 from urllib.parse import parse_qs
 
 import pytest
@@ -184,8 +185,10 @@ class Introspection:
 
 
 @pytest.fixture
-def server_played(stage: Stage) -> Introspection:
-    return Introspection(stage)
+async def server_played(stage: Stage) -> AsyncIterator[Introspection]:
+    server_played = Introspection(stage)
+    yield server_played
+    server_played.service.close()
 
 
 ACTIVE = {"active": True, "scope": "orders:read orders:write", "client_id": "c"}
@@ -203,7 +206,6 @@ async def test_h51_active_that_is_missing_or_no_boolean_opens_nothing(
     refusal = await client.answer()
     assert (refusal.status, refusal.reason) == (503, "authorization_server_unavailable")
     client.close()
-    server_played.service.close()
     await stage.close()
     assert stage.service.is_untouched
 
@@ -240,7 +242,6 @@ async def test_h51_what_an_answer_leaves_out_is_not_made_up(
     assert received.status == status
     assert reason is None or received.reason == reason
     client.close()
-    server_played.service.close()
     await stage.close()
     assert stage.service.is_untouched
 
@@ -345,7 +346,6 @@ async def test_h52_no_word_of_a_token_steers_a_connection(
     assert stage.service.is_untouched
     client.close()
     evil.close()
-    server_played.service.close()
 
 
 # 53. What strangers can make the gateway count.
