@@ -297,7 +297,7 @@ def sign_in_row(server: Server, folder: Path, stored: int) -> Row:
 def measure(rows: Sequence[Row], rounds: int, seconds: int) -> None:
     """Measures rows in turn, round after round, so that drift meets all of them alike."""
     for row in rows:
-        row.drive(1)  # warm-up, not counted
+        row.drive(seconds)  # warm-up, not counted
     for number in range(rounds):
         for row in rows:
             row.measure(seconds)
