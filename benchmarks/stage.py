@@ -246,7 +246,7 @@ def _add_client(configuration: Path, name: str, *options: str) -> str:
 
 
 def _issue(port: int, client: str, secret: str) -> Iterator[str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     credentials = base64.b64encode(f"{client}:{secret}".encode()).decode()
     headers = {
         "Authorization": f"Basic {credentials}",
