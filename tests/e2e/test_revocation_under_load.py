@@ -9,6 +9,7 @@ after the revocation has reported success may pass.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -17,7 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from gateway.authserver.administration import Administration
-from gateway.authserver.options import embedded_options
+from gateway.authserver.options import AuthorizationServerOptions, embedded_options
 from gateway.authserver.records.clients import find_client
 from gateway.authserver.records.families import begin_family
 from gateway.authserver.records.grants import allow
@@ -27,7 +28,8 @@ from gateway.policy.tokenformat import new_token
 from gateway.settings import load
 from tests.authserver.stored import insert_token_of
 from tests.e2e.people import Person
-from tests.e2e.programs import Gateway, embedded_server, free_port
+from tests.e2e.programs import Gateway, embedded_server, running_gateway
+from tests.parts.ports import free_port
 from tests.parts.postgresql import PostgresServer
 
 CALLERS = 200
@@ -115,23 +117,20 @@ class Scene:
                 self.is_busy.set()
 
 
-@pytest.fixture
-async def legacy() -> AsyncIterator[str]:
-    """The URL of a service that takes next to no time."""
+@dataclass(frozen=True)
+class Pair:
+    """Two gateways that share a database and a state_dir, and where the service has to listen."""
 
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
-    application = web.Application()
-    application.router.add_get("/orders", answer)
-    async with TestServer(application) as server:
-        yield str(server.make_url("/")).rstrip("/")
+    gateways: list[Gateway]
+    options: AuthorizationServerOptions
+    secret: str  # of the desk
+    legacy_port: int
 
 
-@pytest.fixture
-def database_url(kind_of_database: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a migrated database, or of a file in the state_dir that is not there yet."""
-    if kind_of_database == "sqlite":
+@contextmanager
+def migrated_database(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Gives the URL of a migrated database, or of a file in the state_dir that is not there yet."""
+    if kind == "sqlite":
         yield "sqlite:///gateway.db"
         return
     server: PostgresServer = request.getfixturevalue("postgresql")
@@ -141,44 +140,67 @@ def database_url(kind_of_database: str, request: pytest.FixtureRequest) -> Itera
     server.drop_database(name)
 
 
-@pytest.fixture
-async def scene(
-    remembered: str, database_url: str, legacy: str, start_gateway: Callable[..., Gateway]
-) -> AsyncIterator[Scene]:
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("sqlite", "60s"),  # answers are remembered for long
+        ("sqlite", "1ms"),  # nearly every request asks anew
+        ("postgresql", "1ms"),  # the setting in which the database is asked
+    ],
+    ids="-".join,
+)
+def pair(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
     """Two gateways that remember answers for so long, on a database of that kind."""
-    server = embedded_server({SCOPE: "See your orders"})
-    server["embedded"]["database"] = database_url
-    settings = {
-        "access_log": "none",
-        "introspection_cache": {"max_lifetime": remembered},
-        "authorization_servers": {"local": server},
-        "upstreams": {"legacy": {"servers": [legacy]}},
-        "routes": [{"name": "all", "match": {"path": "/**"}, "require": {"scopes": [SCOPE]}}],
-    }
-    first = await asyncio.to_thread(start_gateway, settings)
-    # The same server by its issuer, and the same folder for database and sockets.
-    embedded = {**server["embedded"], "listen": f"127.0.0.1:{free_port()}"}
-    elsewhere = {
-        **settings,
-        "state_dir": str(first.configuration.parent / "state"),
-        "authorization_servers": {"local": {"embedded": embedded}},
-    }
-    second = await asyncio.to_thread(start_gateway, elsewhere)
-    options = embedded_options(load(first.configuration))
-    assert options is not None
-    with Administration(options) as administration:
-        desk = administration.add_client(
-            "desk", grant_types=["client_credentials", "device_code"], scopes=[SCOPE]
-        )
-        administration.add_user("alice", PASSWORD)
-        database = Database(options.database_url)
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
-            Person(options.issuer, "alice", PASSWORD) as alice,
-        ):
-            yield Scene(
-                [first, second], session, database, administration, desk.secret or "", alice
+    kind_of_database, remembered = request.param
+    legacy_port = free_port()
+    with migrated_database(kind_of_database, request) as url, ExitStack() as stack:
+        server = embedded_server({SCOPE: "See your orders"})
+        server["embedded"]["database"] = url
+        settings = {
+            "access_log": "none",
+            "introspection_cache": {"max_lifetime": remembered},
+            "authorization_servers": {"local": server},
+            "upstreams": {"legacy": {"servers": [f"http://127.0.0.1:{legacy_port}"]}},
+            "routes": [{"name": "all", "match": {"path": "/**"}, "require": {"scopes": [SCOPE]}}],
+        }
+        first = stack.enter_context(running_gateway(settings, tmp_path_factory.mktemp("gw")))
+        # The same server by its issuer, and the same folder for database and sockets.
+        embedded = {**server["embedded"], "listen": f"127.0.0.1:{free_port()}"}
+        elsewhere = {
+            **settings,
+            "state_dir": str(first.configuration.parent / "state"),
+            "authorization_servers": {"local": {"embedded": embedded}},
+        }
+        second = stack.enter_context(running_gateway(elsewhere, tmp_path_factory.mktemp("gw")))
+        options = embedded_options(load(first.configuration))
+        assert options is not None
+        with Administration(options) as administration:
+            desk = administration.add_client(
+                "desk", grant_types=["client_credentials", "device_code"], scopes=[SCOPE]
             )
+            administration.add_user("alice", PASSWORD)
+        yield Pair([first, second], options, desk.secret or "", legacy_port)
+
+
+@pytest.fixture
+async def scene(pair: Pair) -> AsyncIterator[Scene]:
+    """The two gateways before a service that takes next to no time, and a person's browser."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    application = web.Application()
+    application.router.add_get("/orders", answer)
+    with Administration(pair.options) as administration:
+        database = Database(pair.options.database_url)
+        async with (
+            TestServer(application, port=pair.legacy_port),
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+            Person(pair.options.issuer, "alice", PASSWORD) as alice,
+        ):
+            yield Scene(pair.gateways, session, database, administration, pair.secret, alice)
         database.close()
 
 
@@ -205,14 +227,6 @@ KINDS: dict[str, tuple[Callable[[Scene], str], Revoke, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind_of_database", "remembered"),
-    [
-        ("sqlite", "60s"),  # answers are remembered for long
-        ("sqlite", "1ms"),  # nearly every request asks anew
-        ("postgresql", "1ms"),  # the setting in which the database is asked
-    ],
-)
 @pytest.mark.parametrize("kind", KINDS)
 async def test_not_one_request_that_starts_after_the_revocations_success_passes(
     scene: Scene, kind: str
