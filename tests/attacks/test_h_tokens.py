@@ -8,6 +8,7 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from urllib.parse import parse_qs
 
 import pytest
@@ -322,30 +323,29 @@ async def test_h52_no_word_of_a_token_steers_a_connection(
 
     It gets the token whole, in a form that the token cannot break out of.
     """
-    evil = Service()
-    await evil.open()
-    await server_played.open()
-    address = f"http://127.0.0.1:{evil.port}"
-    steering = {
-        "alg": "RS256",
-        "kid": f"../../{address}|id",
-        **dict.fromkeys(("jku", "x5u", "iss"), address),
-    }
+    with closing(Service()) as evil:
+        await evil.open()
+        await server_played.open()
+        address = f"http://127.0.0.1:{evil.port}"
+        steering = {
+            "alg": "RS256",
+            "kid": f"../../{address}|id",
+            **dict.fromkeys(("jku", "x5u", "iss"), address),
+        }
 
-    def part(members: object) -> str:
-        return base64.urlsafe_b64encode(json.dumps(members).encode()).decode().rstrip("=")
+        def part(members: object) -> str:
+            return base64.urlsafe_b64encode(json.dumps(members).encode()).decode().rstrip("=")
 
-    text = f"{part(steering)}.{part(steering)}.AAAA+/~-_"
-    client = await stage.client(ask(b"/a", bearer(text.encode())))
-    await server_played.say({"active": False})
-    assert (await client.answer()).reason == "inactive_token"
-    [question] = server_played.questions
-    assert question["token"] == [text]
-    assert set(question) <= {"token", "token_type_hint"}
-    assert evil.is_untouched
-    assert stage.service.is_untouched
-    client.close()
-    evil.close()
+        text = f"{part(steering)}.{part(steering)}.AAAA+/~-_"
+        client = await stage.client(ask(b"/a", bearer(text.encode())))
+        await server_played.say({"active": False})
+        assert (await client.answer()).reason == "inactive_token"
+        [question] = server_played.questions
+        assert question["token"] == [text]
+        assert set(question) <= {"token", "token_type_hint"}
+        assert evil.is_untouched
+        assert stage.service.is_untouched
+        client.close()
 
 
 # 53. What strangers can make the gateway count.
