@@ -95,7 +95,9 @@ class UpstreamLimitSettings(Settings):
     """How much an upstream is asked for at one time."""
 
     connections: Annotated[int, literals.WholeNumber(1, 100_000)] = Field(
-        default=1024, description="The most connections to each of its servers."
+        default=8000,
+        description="The most connections to each of its servers; fewer where a service stands "
+        "less, and the others wait.",
     )
     waiting: Annotated[int, literals.WholeNumber(0, 100_000)] = Field(
         default=1024,
