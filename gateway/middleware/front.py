@@ -106,11 +106,15 @@ class BoundedProtocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse; bound the time and the size of a head that comes in pieces."""
-        end = data.find(b"\r\n\r\n") + 4
-        if 3 < end < len(data) and (b"lose" in data or b"/1.0" in data):
-            data = self._receive_heads(data, end)
         body = self._last_body
         is_amid_body = body is not None and not body.is_eof()
+        if not is_amid_body:
+            # Bodies are not searched: they may be large, and hold anything.
+            end = data.find(b"\r\n\r\n") + 4
+            if 3 < end < len(data) and (b"lose" in data or b"/1.0" in data):
+                data = self._receive_heads(data, end)
+                body = self._last_body
+                is_amid_body = body is not None and not body.is_eof()
         count = self._request_count
         super().data_received(data)
         if self._request_count != count:
