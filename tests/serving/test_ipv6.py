@@ -50,8 +50,11 @@ async def test_every_interface_is_that_of_one_family(
 
 async def test_both_families_can_be_had_side_by_side(stage: Stage) -> None:
     """Two gateways, or a gateway and a proxy, share a port so."""
-    await stage.open(listen="[::]:0")
-    socket.create_server(("0.0.0.0", stage.address.port)).close()
+    # The system picks a port that is free by IPv4, where much else listens.
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        port = other.getsockname()[1]
+        await stage.open(listen=f"[::]:{port}")
+        assert stage.address.port == port
 
 
 async def test_challenge_names_an_ipv6_address_in_brackets(
