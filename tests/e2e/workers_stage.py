@@ -77,7 +77,7 @@ def workers_of(gateway: Gateway) -> list[int]:
     return [
         int(word)
         for word in children.split()
-        if b"gateway.workers.worker" in Path(f"/proc/{word}/cmdline").read_bytes()
+        if b"gateway.workers.worker" in _command_of(word)
     ]
 
 
@@ -178,3 +178,11 @@ def refuses(gateway: Gateway) -> bool:
     except ConnectionRefusedError:
         return True
     return False
+
+
+def _command_of(pid: str) -> bytes:
+    """A process's command line; empty when it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
