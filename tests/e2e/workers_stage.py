@@ -75,9 +75,7 @@ def workers_of(gateway: Gateway) -> list[int]:
     """Gives the process ids of a gateway's workers."""
     children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text()
     return [
-        int(word)
-        for word in children.split()
-        if b"gateway.workers.worker" in _command_of(word)
+        int(word) for word in children.split() if b"gateway.workers.worker" in _command_of(word)
     ]
 
 
