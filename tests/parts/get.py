@@ -100,9 +100,12 @@ class PythonPart:
 
     def locate(self) -> Path:
         stamp = self._environment / "installed"
-        if not stamp.is_file() or stamp.read_text(encoding="utf-8") != self._stamp:
+        program = self._environment / "bin" / self.program
+        # Both are looked for: a copy of this folder may have lost its programs, not its stamp.
+        made = stamp.is_file() and stamp.read_text(encoding="utf-8") == self._stamp
+        if not (made and program.is_file()):
             raise PartMissing(f"{self.name} is missing: {_making(self)}")
-        return self._environment / "bin" / self.program
+        return program
 
     def install(self) -> None:
         print(f"Installing {self.name} in .parts/{self.name}", flush=True)

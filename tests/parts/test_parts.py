@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.parts.get import PARTS, ROOT, DebianPart, NodePart, PartMissing, parts_for
+from tests.parts.get import PARTS, ROOT, DebianPart, NodePart, PartMissing, PythonPart, parts_for
 
 
 @pytest.mark.parametrize("name", [part.name for part in parts_for("test")])
@@ -18,6 +18,13 @@ def test_every_real_part_of_the_tests_is_here(name):
 def test_a_missing_part_says_what_to_install():
     with pytest.raises(PartMissing, match="apt-get install no-such-package"):
         DebianPart("no-such-program", package="no-such-package", uses=("test",)).locate()
+
+
+def test_a_part_that_lost_its_program_is_missing():
+    """What a copy of .parts leaves behind: the stamp that says "installed", and no program."""
+    part = PythonPart("httpbin", program="no-such-program", uses=("test",))
+    with pytest.raises(PartMissing, match="make test"):
+        part.locate()
 
 
 @pytest.mark.parametrize("part", [part.name for part in PARTS if isinstance(part, NodePart)])
