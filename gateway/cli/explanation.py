@@ -1,0 +1,165 @@
+"""What the guard would do with a request, found by asking the guard's own functions.
+
+Rule: it cannot tell another story than the guard, because it has none of its own.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from gateway.app import open_introspectors
+from gateway.introspection.cache import IntrospectionCache
+from gateway.introspection.coalescing import CachedIntrospector
+from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route, judge_token
+from gateway.middleware.metadata import ProtectedResource
+from gateway.policy.adaptation import adapt_request, encode_target
+from gateway.policy.bearer import read_bearer
+from gateway.policy.forwarding import ForwardRequest
+from gateway.policy.host import normalize_host
+from gateway.policy.method import PARSED_METHODS
+from gateway.policy.path import AmbiguousPath, canonicalize_path
+from gateway.policy.rejection import Reason, Rejection
+from gateway.policy.routes import Route
+from gateway.policy.target import MalformedTarget, split_target
+from gateway.policy.token import Token
+from gateway.settings import GatewaySettings, compile_routes
+from gateway.telemetry.metrics import Metrics
+
+ALLOWED: Final = 0
+REFUSED: Final = 1
+CANNOT_TELL: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request as somebody might send it. `host` is the value of its Host header, as written."""
+
+    method: str
+    target: str
+    host: str
+    authorization: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What the guard would do. `path` is canonical, or as asked for when that is refused.
+
+    `forwarded_path` and `forwarded_host` are what the upstream would get, once there is a route.
+    """
+
+    method: str
+    path: str
+    host: str | None = None
+    route: Route | None = None
+    rejection: Rejection | None = None
+    token: Token | None = None
+    is_own_page: bool = False
+    upstream_server: str | None = None
+    forwarded_path: str | None = None
+    forwarded_host: str | None = None
+    is_adapted: bool = False
+    now: float = field(default_factory=time.time)
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why the request would be refused; None when it is allowed."""
+        return None if self.rejection is None else self.rejection.reason
+
+    @property
+    def exit_code(self) -> int:
+        """What the command exits with."""
+        if self.reason is Reason.AUTHORIZATION_SERVER_UNAVAILABLE:
+            return CANNOT_TELL
+        return ALLOWED if self.reason is None else REFUSED
+
+
+async def explain_request(settings: GatewaySettings, question: Question) -> Explanation:
+    """Judge a request as the guard would. Raises StartFailure when a store cannot be opened."""
+    table = compile_routes(settings)
+    explanation = Explanation(question.method, question.target)
+    authority = question.host or settings.public_url.partition("://")[2]
+    ambiguities = _read_target(explanation, question, authority)
+    if explanation.rejection is not None:
+        return explanation
+    if ProtectedResource(table, settings.public_url).is_asked_for(explanation.path):
+        explanation.is_own_page = True
+        if question.method not in ("GET", "HEAD"):
+            explanation.rejection = Rejection(Reason.METHOD_NOT_ALLOWED, allow=("GET", "HEAD"))
+        elif ambiguities:
+            detail = ", ".join(sorted(ambiguities))
+            explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=detail)
+        return explanation
+    route = find_route(table, explanation.host, explanation.path, question.method, ambiguities)
+    if isinstance(route, Rejection):
+        explanation.rejection = route
+        return explanation
+    explanation.route = route
+    explanation.upstream_server = ", ".join(settings.upstreams[route.upstream].servers)
+    try:
+        _note_what_is_forwarded(explanation, route, authority)
+    except AmbiguousPath as error:
+        explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
+    judgement = await _judge(settings, route, question.authorization)
+    explanation.rejection = judgement.rejection or explanation.rejection
+    if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
+        explanation.token = judgement.answer.verdict
+    return explanation
+
+
+def _read_target(explanation: Explanation, question: Question, authority: str) -> frozenset[str]:
+    """Note host and path, or why they are refused; give the kinds in which it is ambiguous."""
+    explanation.host = normalize_host(authority)
+    if question.method not in PARSED_METHODS:
+        detail = "the method is not known"
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=detail)
+        return NOT_AMBIGUOUS
+    if explanation.host is None:
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail="the host is malformed")
+        return NOT_AMBIGUOUS
+    try:
+        explanation.path, _ = split_target(question.target, explanation.host)
+        explanation.path = canonicalize_path(explanation.path)
+    except MalformedTarget as error:
+        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=str(error))
+    except AmbiguousPath as error:
+        if error.liftable:
+            explanation.path = error.canonical
+            return error.liftable
+        explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
+    return NOT_AMBIGUOUS
+
+
+def _note_what_is_forwarded(explanation: Explanation, route: Route, authority: str) -> None:
+    target, host = encode_target(explanation.path), authority.encode("latin-1")
+    request = ForwardRequest(explanation.method, target, host, [])
+    if route.adaptation is not None:
+        adapt_request(route.adaptation, request, explanation.path, "")
+    # Of several servers each gets its own; a socket has no name but that of this machine.
+    first = (explanation.upstream_server or "").partition(", ")[0]
+    server = first.partition("://")[2] or "localhost"
+    explanation.forwarded_path = request.target.decode("latin-1")
+    explanation.forwarded_host = request.host.decode("latin-1") if request.host else server
+    explanation.is_adapted = (request.target, request.host) != (target, host)
+
+
+async def _judge(
+    settings: GatewaySettings, route: Route, authorization: Sequence[str]
+) -> Judgement:
+    """Ask the authorization server of the route, and nobody when there is no need."""
+    name = route.authorization_server
+    if name is None or isinstance(read_bearer(authorization), Reason):
+        return await judge_token(route, authorization, {})
+    only = {name: settings.authorization_servers[name]}
+    metrics = Metrics()
+    limits = settings.introspection_cache
+    cache = IntrospectionCache(
+        max_lifetime=limits.max_lifetime,
+        negative_lifetime=limits.negative_lifetime,
+        max_entries=1,
+    )
+    async with open_introspectors(
+        settings.model_copy(update={"authorization_servers": only})
+    ) as introspectors:
+        asked = {name: CachedIntrospector(name, introspectors[name], cache, metrics)}
+        return await judge_token(route, authorization, asked)
