@@ -34,7 +34,9 @@ def explain(
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option("--header", "-H", metavar="'K: V'", help="Authorization or Host, as sent."),
+        typer.Option(
+            "--header", "-H", metavar="'K: V'", help="Authorization, Host or Destination, as sent."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
@@ -76,6 +78,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "upstream": route.upstream if route else None,
         "forwarded_path": explanation.forwarded_path,
         "forwarded_host": explanation.forwarded_host,
+        "destination": explanation.destination,
         "missing_scopes": list(rejection.missing) if rejection else [],
         "one_of_scopes": list(rejection.any_of) if rejection else [],
         "allow": list(rejection.allow) if rejection else [],
@@ -126,6 +129,8 @@ def _sentences(explanation: Explanation) -> dict[str, str]:
         sentences["forwarded as"] = (
             f"{explanation.method} {explanation.forwarded_path} on {explanation.forwarded_host}"
         )
+    if explanation.destination is not None:
+        sentences["destination"] = explanation.destination
     if explanation.token is not None:
         sentences["token"] = _describe_token(explanation.token, explanation.now)
     sentences["verdict"] = _describe_verdict(explanation)
@@ -206,6 +211,7 @@ def _read_question(method: str, url: str, token: str | None, headers: Sequence[s
         raise typer.BadParameter("a method is upper case, such as GET", param_hint="METHOD")
     authorization = [] if token is None else [f"Bearer {token}"]
     hosts: list[str] = []
+    destinations: list[str] = []
     for header in headers:
         match = _HEADER.fullmatch(header)
         if match is None:
@@ -215,10 +221,18 @@ def _read_question(method: str, url: str, token: str | None, headers: Sequence[s
             authorization.append(value)
         elif name == "host":
             hosts.append(value)
+        elif name == "destination":
+            destinations.append(value)
     if len(hosts) > 1:
         raise typer.BadParameter("a request has one Host", param_hint="-H")
     target, host = _split_url(url)
-    return Question(method, target, hosts[0] if hosts else host, tuple(authorization))
+    return Question(
+        method,
+        target,
+        hosts[0] if hosts else host,
+        tuple(authorization),
+        tuple(destinations),
+    )
 
 
 def _split_url(url: str) -> tuple[str, str]:

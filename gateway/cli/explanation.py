@@ -4,23 +4,26 @@ Rule: it cannot tell another story than the guard, because it has none of its ow
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.app import open_introspectors
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
+from gateway.middleware.destination import judge_destination
 from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.policy.adaptation import adapt_request, encode_target
 from gateway.policy.bearer import read_bearer
 from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.host import normalize_host
-from gateway.policy.method import PARSED_METHODS
+from gateway.policy.method import METHODS_WITHOUT_DESTINATION, PARSED_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Route
+from gateway.policy.table import RouteTable
 from gateway.policy.target import MalformedTarget, split_target
 from gateway.policy.token import Token
 from gateway.settings import GatewaySettings, compile_routes
@@ -39,13 +42,15 @@ class Question:
     target: str
     host: str
     authorization: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Explanation:
     """What the guard would do. `path` is canonical, or as asked for when that is refused.
 
-    `forwarded_path` and `forwarded_host` are what the upstream would get, once there is a route.
+    `forwarded_path` and `forwarded_host` are what the upstream would get, once there is a route;
+    `destination` is where it would copy or move to.
     """
 
     method: str
@@ -58,6 +63,7 @@ class Explanation:
     upstream_server: str | None = None
     forwarded_path: str | None = None
     forwarded_host: str | None = None
+    destination: str | None = None
     is_adapted: bool = False
     now: float = field(default_factory=time.time)
 
@@ -100,8 +106,10 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
         _note_what_is_forwarded(explanation, route, authority)
     except AmbiguousPath as error:
         explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
-    judgement = await _judge(settings, route, question.authorization)
+    judgement = await _judge(settings, table, explanation, question)
     explanation.rejection = judgement.rejection or explanation.rejection
+    if judgement.destination is not None:
+        explanation.destination = judgement.destination.decode("latin-1")
     if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
         explanation.token = judgement.answer.verdict
     return explanation
@@ -144,22 +152,53 @@ def _note_what_is_forwarded(explanation: Explanation, route: Route, authority: s
 
 
 async def _judge(
-    settings: GatewaySettings, route: Route, authorization: Sequence[str]
+    settings: GatewaySettings, table: RouteTable, explanation: Explanation, question: Question
 ) -> Judgement:
-    """Ask the authorization server of the route, and nobody when there is no need."""
-    name = route.authorization_server
-    if name is None or isinstance(read_bearer(authorization), Reason):
-        return await judge_token(route, authorization, {})
-    only = {name: settings.authorization_servers[name]}
+    """Ask the authorization servers of the routes, and nobody when there is no need."""
+    async with _open_introspectors(settings, explanation.route, question) as introspectors:
+        assert explanation.route is not None  # noqa: S101 - for the type checker
+        judgement = await judge_token(explanation.route, question.authorization, introspectors)
+        names_destination = question.method not in METHODS_WITHOUT_DESTINATION
+        if judgement.rejection is None and question.destinations and names_destination:
+            judgement.rejection = await judge_destination(
+                judgement,
+                question.destinations,
+                host=explanation.host,
+                method=question.method,
+                authorization=question.authorization,
+                table=table,
+                introspectors=introspectors,
+            )
+        return judgement
+
+
+@asynccontextmanager
+async def _open_introspectors(
+    settings: GatewaySettings, route: Route | None, question: Question
+) -> AsyncIterator[Mapping[str, CachedIntrospector]]:
+    """Open those that may be asked: the route's, or all of them when there is a second route."""
+    if isinstance(read_bearer(question.authorization), Reason):
+        yield {}
+        return
+    known = settings.authorization_servers
+    if not question.destinations:
+        name = route.authorization_server if route is not None else None
+        known = {} if name is None else {name: known[name]}
     metrics = Metrics()
     limits = settings.introspection_cache
-    cache = IntrospectionCache(
-        max_lifetime=limits.max_lifetime,
-        negative_lifetime=limits.negative_lifetime,
-        max_entries=1,
-    )
     async with open_introspectors(
-        settings.model_copy(update={"authorization_servers": only})
+        settings.model_copy(update={"authorization_servers": known})
     ) as introspectors:
-        asked = {name: CachedIntrospector(name, introspectors[name], cache, metrics)}
-        return await judge_token(route, authorization, asked)
+        yield {
+            name: CachedIntrospector(
+                name,
+                introspector,
+                IntrospectionCache(
+                    max_lifetime=limits.max_lifetime,
+                    negative_lifetime=limits.negative_lifetime,
+                    max_entries=1,
+                ),
+                metrics,
+            )
+            for name, introspector in introspectors.items()
+        }

@@ -12,6 +12,7 @@ from aiohttp.hdrs import (
     AUTHORIZATION,
     CONNECTION,
     CONTENT_LENGTH,
+    DESTINATION,
     EXPECT,
     HOST,
     SEC_WEBSOCKET_KEY,
@@ -23,6 +24,7 @@ from aiohttp.hdrs import (
 
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.cors import answer_preflight
+from gateway.middleware.destination import judge_destination
 from gateway.middleware.exchange import AnswerEditor, Exchange, ExchangeBody
 from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
@@ -43,7 +45,7 @@ from gateway.policy.forwarding import (
 )
 from gateway.policy.framing import judge_transfer_coding
 from gateway.policy.host import normalize_host
-from gateway.policy.method import USUAL_METHODS
+from gateway.policy.method import METHODS_WITHOUT_DESTINATION, USUAL_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Route
@@ -131,6 +133,20 @@ class Guard:
         )
         exchange.answer = judgement.answer
         rejection = judgement.rejection or self._judge_body(exchange, route, length)
+        if (
+            rejection is None
+            and exchange.method not in METHODS_WITHOUT_DESTINATION
+            and DESTINATION in exchange.headers
+        ):
+            rejection = await judge_destination(
+                judgement,
+                exchange.headers.getall(DESTINATION),
+                host=exchange.host,
+                method=exchange.method,
+                authorization=exchange.headers.getall(AUTHORIZATION, ()),
+                table=self._table,
+                introspectors=self._introspectors,
+            )
         if rejection is not None:
             await self._refuse(exchange, rejection)
             return
@@ -210,6 +226,7 @@ class Guard:
             encode_target(exchange.path + query),
             exchange.authority,
             self._headers.write(exchange, judgement),
+            destination=judgement.destination,
         )
         if route.adaptation is not None:
             try:

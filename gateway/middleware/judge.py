@@ -26,13 +26,15 @@ class Judgement:
     """The verdict: `rejection` is None when the request may pass.
 
     `route` is None when none was found; `answer` says who the token is, as far as it was asked;
-    `keeps_authorization` whether the Authorization header goes on to the upstream.
+    `keeps_authorization` whether the Authorization header goes on to the upstream. `destination` is
+    the upstream's path, and the query, of where to copy or move to, when the request says so.
     """
 
     route: Route | None
     rejection: Rejection | None
     answer: Answer | None = None
     keeps_authorization: bool = False
+    destination: bytes | None = None
 
 
 NOT_AMBIGUOUS: Final[frozenset[str]] = frozenset()

@@ -37,6 +37,9 @@ class OutgoingHeaders:
         if exchange.authority is not None:
             headers.append((b"X-Forwarded-Host", exchange.authority))
         headers.append((b"X-Request-Id", exchange.request_id.encode("ascii")))
+        if judgement.destination is not None:
+            # Each server gets it in its own words.
+            headers = [pair for pair in headers if pair[0].lower() != b"destination"]
         route = judgement.route
         if judgement.answer is not None and route is not None and not route.is_public:
             headers += judgement.answer.identity

@@ -147,6 +147,7 @@ class ForwardRequest:
     """A request that is allowed: its fields are final but for framing.
 
     `headers` do not hold Host; `host` None (HTTP/1.0) becomes the upstream's own authority.
+    `destination` is the path and query that a Destination is to name, of the server that gets it.
     `edits_every_answer` says that the client is to be asked about the fields of its answer.
     """
 
@@ -156,6 +157,7 @@ class ForwardRequest:
     headers: list[HeaderPair]
     body: RequestBody | None = None
     upgrade: Upgrade | None = None
+    destination: bytes | None = None
     edits_every_answer: bool = False
 
 

@@ -18,6 +18,9 @@ _OF_OTHERS = (
 FORWARDED_METHODS: Final = (*USUAL_METHODS, *_OF_WEBDAV, *_OF_OTHERS)
 """What a route can name: all that the parser of requests knows, but for those below."""
 
+METHODS_WITHOUT_DESTINATION: Final = frozenset(USUAL_METHODS)
+"""Those whose requests have no Destination (RFC 4918, section 10.3), whatever fields they bear."""
+
 NEVER_FORWARDED: Final = frozenset({"CONNECT", "TRACE"})
 """A tunnel to anywhere, and an echo of headers that clients are not to see."""
 

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     NO_ROUTE = "no_route"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     LOOP_DETECTED = "loop_detected"
+    FOREIGN_DESTINATION = "foreign_destination"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     UPSTREAM_INVALID = "upstream_invalid"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -172,6 +173,11 @@ REFUSALS: dict[Reason, Refusal] = {
         508,
         "The request runs in a circle",
         "It has come back to the gateway that had forwarded it.",
+    ),
+    Reason.FOREIGN_DESTINATION: Refusal(
+        400,
+        "The destination is not of this service",
+        "What is copied or moved stays with the service that holds it, under the same host.",
     ),
     Reason.UPSTREAM_UNAVAILABLE: Refusal(
         502,

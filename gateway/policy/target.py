@@ -7,11 +7,16 @@ class MalformedTarget(ValueError):  # noqa: N818 - says what the target is
     """The target is none that a gateway can serve; the text is for the log."""
 
 
+class ForeignTarget(MalformedTarget):
+    """The target names another host than the Host header."""
+
+
 def split_target(target: str, host: str | None) -> tuple[str, str]:
     """Split a target into its path and its query (with the question mark, or empty).
 
     `host` is the normalised host of the request's Host header. An absolute target must name the
-    same: a request is not judged by one authority and forwarded to another. Raises MalformedTarget.
+    same: a request is not judged by one authority and forwarded to another. Raises MalformedTarget,
+    and its kind ForeignTarget when another host is named.
     """
     if not target.startswith("/"):
         scheme, separator, rest = target.partition("://")
@@ -19,8 +24,11 @@ def split_target(target: str, host: str | None) -> tuple[str, str]:
             raise MalformedTarget("the target is neither a path nor an http URL")
         # An authority ends at the path or, where there is none, at the query (RFC 3986, 3.2).
         end = min((rest.find(mark) for mark in "/?" if mark in rest), default=len(rest))
-        if host is None or normalize_host(rest[:end]) != host:
-            raise MalformedTarget("the target names another host than the Host header")
+        named = normalize_host(rest[:end])
+        if host is None or named is None:
+            raise MalformedTarget("the target's host is malformed, or there is no Host header")
+        if named != host:
+            raise ForeignTarget("the target names another host than the Host header")
         target = rest[end:] if rest.startswith("/", end) else f"/{rest[end:]}"
     path, mark, query = target.partition("?")
     # In the path it is the canonicaliser's to refuse.

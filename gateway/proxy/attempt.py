@@ -16,7 +16,7 @@ from gateway.policy.forwarding import (
 )
 from gateway.policy.rejection import Reason
 from gateway.proxy.connection import UpstreamConnection
-from gateway.proxy.server import Server
+from gateway.proxy.server import Server, ServerOrigin
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
 
 _REPEATED_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -84,7 +84,7 @@ class Attempt:
                     connection = await server.connect(timeouts.connect)
                     upstream.watch_deadlines()
                 self._connection = connection
-                self._begin(connection, server.origin.authority, arrived)
+                self._begin(connection, server.origin, arrived)
                 connection.expect_answer_by(now() + timeouts.response, ends_at)
                 if not is_whole:
                     self._start_pump(connection)
@@ -116,10 +116,10 @@ class Attempt:
         if self._server is not None:
             self._upstream.release(self._server, connection)
 
-    def _begin(self, connection: UpstreamConnection, authority: bytes, arrived: bytes) -> None:
+    def _begin(self, connection: UpstreamConnection, origin: ServerOrigin, arrived: bytes) -> None:
         request = self._request
         connection.begin(
-            _request_head(request, authority) + arrived,
+            _request_head(request, origin) + arrived,
             is_head=request.method == "HEAD",
             upgrade=request.upgrade.protocol if request.upgrade is not None else None,
             client=self._client,
@@ -198,12 +198,14 @@ async def _pump(
         connection.deadline = now() + timeouts.idle
 
 
-def _request_head(request: ForwardRequest, authority: bytes) -> bytes:
-    lines = [
-        b"%b %b HTTP/1.1\r\nHost: %b"
-        % (request.method.encode("ascii"), request.target, request.host or authority)
-    ]
+def _request_head(request: ForwardRequest, origin: ServerOrigin) -> bytes:
+    host = request.host or origin.authority
+    lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (request.method.encode("ascii"), request.target, host)]
     lines += map(_JOIN, request.headers)
+    if request.destination is not None:
+        # Services compare it with the scheme and the host by which they themselves are asked.
+        scheme = b"http" if origin.tls is None else b"https"
+        lines.append(b"Destination: %b://%b%b" % (scheme, host, request.destination))
     if request.upgrade is not None:
         lines += upgrade_lines(request.upgrade.protocol)
     body = request.body

@@ -12,6 +12,7 @@ from prometheus_client.exposition import generate_latest
 
 from gateway.policy.decision import possible_token_reasons
 from gateway.policy.forwarding import Forwarded
+from gateway.policy.method import METHODS_WITHOUT_DESTINATION
 from gateway.policy.rejection import TOKEN_REASONS, Reason
 from gateway.policy.routes import Route
 from gateway.telemetry.series import Counter, Family, Gauge, Histogram, Labels, Merge
@@ -40,6 +41,7 @@ _REASONS_OF_EVERY_ROUTE = (
     Reason.UPSTREAM_TIMEOUT,
     Reason.INTERNAL_ERROR,
 )
+_REASONS_OF_DESTINATIONS = (Reason.FOREIGN_DESTINATION, Reason.AMBIGUOUS_PATH)
 
 
 class Metrics:
@@ -135,6 +137,9 @@ class Metrics:
                 self.token_rejections.start_at_zero(route.name, reason)
             for reason in _REASONS_OF_EVERY_ROUTE:
                 self.refusals.start_at_zero(route.name, reason)
+            if route.methods is None or route.methods - METHODS_WITHOUT_DESTINATION:
+                for reason in _REASONS_OF_DESTINATIONS:
+                    self.refusals.start_at_zero(route.name, reason)
         self.worker_restarts.start_at_zero()
         for result in ("hit", "negative_hit", "miss", "coalesced"):
             self.cache_lookups.start_at_zero(result)

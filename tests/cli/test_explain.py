@@ -438,3 +438,38 @@ def test_it_shows_no_secret_that_a_route_gives_its_upstream(
     file.write_text(file.read_text() + ADAPTED + edits)
     assert main(["explain", "GET", "/shop/a", "-c", str(file), *options]) == 0
     assert "a secret" not in "".join(capsys.readouterr())
+
+
+def test_it_judges_where_a_request_moves_to(ask: Asker, file: Path) -> None:
+    """By the route of the destination and with the same token, as the guard does."""
+    token = ask.issue("orders:read")
+    partner = "Destination: /partner/a"
+    file.write_text(file.read_text() + ADAPTED)
+    code, said = ask("MOVE", "/partner/b", "-H", partner)
+    assert (code, said["reason"], said["destination"]) == (1, "missing_token", None)
+    code, said = ask("MOVE", "/shop/a/b", "--token", token, "-H", "Destination: /shop/c/d?e")
+    assert (code, said["destination"]) == (0, "/legacy/c/d?e")
+    assert "  destination:  /legacy/c/d?e" in ask.text(
+        "MOVE", "/shop/a/b", "--token", token, "-H", "Destination: /shop/c/d?e"
+    )
+    code, said = ask("MOVE", "/shop/a/b", "--token", token, "-H", partner)
+    assert (code, said["reason"]) == (1, "foreign_destination")
+
+
+def test_it_asks_the_server_of_the_destination_about_the_token(
+    ask: Asker, file: Path, answers: dict[str, dict[str, Any]]
+) -> None:
+    opened = "  - {name: open, match: {path: /open/**}, public: true}\n"
+    file.write_text(file.read_text() + opened)
+    answers["known"] = {
+        "active": True,
+        "iss": "https://login.example.com",
+        "aud": "https://api.example.com",
+        "tenant": "acme",
+    }
+    destination = ("-H", "Destination: /partner/a")
+    assert ask("COPY", "/open/a", "--token", "known", *destination)[0] == 0
+    code, said = ask("COPY", "/open/a", "--token", "unknown", *destination)
+    assert (code, said["reason"]) == (1, "inactive_token")
+    code, said = ask("COPY", "/open/a", *destination)
+    assert (code, said["reason"]) == (1, "missing_token")

@@ -43,6 +43,7 @@ REFUSALS = {
     ("-", "no_route"): 16,
     ("-", "method_not_allowed"): 17,
     ("orders", "loop_detected"): 25,
+    ("gone", "foreign_destination"): 26,
     ("upload", "body_too_large"): 18,
     ("upload", "expectation_failed"): 19,
     ("upload", "request_timeout"): 20,
@@ -69,6 +70,7 @@ STATUS = {
     "no_route": 404,
     "method_not_allowed": 405,
     "loop_detected": 508,
+    "foreign_destination": 400,
     "body_too_large": 413,
     "expectation_failed": 417,
     "request_timeout": 408,
@@ -270,6 +272,9 @@ def provocations(tokens, via="") -> dict[str, Callable[[str, int], str]]:
         "no_route": lambda *_: f"GET /elsewhere HTTP/1.1\r\nHost: h\r\n{bearer}\r\n\r\n",
         "method_not_allowed": lambda *_: request("DELETE", "orders", bearer),
         "loop_detected": lambda *_: request("GET", "orders", bearer, f"Via: 1.1 {via}"),
+        "foreign_destination": lambda route, _: request(
+            "MOVE", route, bearer, "Destination: /elsewhere"
+        ),
         "body_too_large": lambda route, _: request("POST", route, bearer, "Content-Length: 1025"),
         "expectation_failed": lambda route, _: request(
             "POST", route, bearer, "Expect: the-unexpected", "Content-Length: 1", body="x"
@@ -313,7 +318,7 @@ def nonzero(found: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]
 def test_metrics_count_each_refusal_by_route_and_reason_and_nothing_else(gateway):
     """Each reason a different number of times; every other series of those metrics is 0."""
     expected = TOKEN_REJECTIONS | REFUSALS
-    assert sorted(expected.values()) == list(range(1, 26)), "no two reasons as often as each other"
+    assert sorted(expected.values()) == list(range(1, 27)), "no two reasons as often as each other"
     tokens = tokens_of(gateway)
     instance = (gateway.configuration.parent / "state" / "instance").read_text().strip()
     provoke = provocations(tokens, via=f"gateway-{instance}")

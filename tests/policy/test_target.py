@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.policy.path import AmbiguousPath, canonicalize_path
-from gateway.policy.target import MalformedTarget, split_target
+from gateway.policy.target import ForeignTarget, MalformedTarget, split_target
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,15 @@ def test_a_target_is_split_at_its_first_question_mark(target, path, query):
 def test_what_a_gateway_cannot_serve_is_malformed(target):
     """Other forms and schemes, credentials, and any authority but the Host header's."""
     with pytest.raises(MalformedTarget):
+        split_target(target, "a.example")
+
+
+@pytest.mark.parametrize(
+    "target", ["http://evil.example/b", "https://a.example.evil.example", "http://[::1]/b?c"]
+)
+def test_another_host_is_told_from_one_that_is_none(target):
+    """As for a Destination: `ForeignTarget` is for a target that is sound but for its host."""
+    with pytest.raises(ForeignTarget):
         split_target(target, "a.example")
 
 

@@ -40,8 +40,8 @@ async def open_before(stage: Stage, service: Service, **tls: object) -> None:
     await stage.open(upstreams={"orders": {"servers": [server], "tls": tls}})
 
 
-async def pass_through(stage: Stage, service: Service) -> Seen:
-    client = await stage.client(GET)
+async def pass_through(stage: Stage, service: Service, request: bytes = GET) -> Seen:
+    client = await stage.client(request)
     peer = await service.accept()
     seen = Seen(await peer.head())
     peer.send(OK)
@@ -71,6 +71,17 @@ async def test_request_goes_to_a_server_that_its_authority_vouches_for(
         assert seen.line == b"GET /public/a HTTP/1.1"
         version = service.peers[0].transport.get_extra_info("ssl_object").version()
         assert version == "TLSv1.3"
+
+
+async def test_a_destination_names_https_to_a_service_that_is_asked_by_https(
+    stage: Stage, pair: Pair
+) -> None:
+    request = GET.replace(b"GET", b"COPY").replace(b"\r\n", b"\r\nDestination: /public/b\r\n", 1)
+    async with secured(server_context(pair)) as service:
+        await open_before(stage, service, ca=str(pair.certificate))
+        seen = await pass_through(stage, service, request)
+        [host] = seen.values(b"Host")
+        assert seen.values(b"Destination") == [b"https://" + host + b"/public/b"]
 
 
 async def test_server_that_nobody_vouches_for_gets_nothing(

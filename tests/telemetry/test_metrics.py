@@ -109,6 +109,7 @@ def test_the_reasons_that_a_route_can_yield_start_at_zero_and_no_others():
     ]  # fmt: skip
     assert series(metrics, "gateway_refusals_total") == dict.fromkeys(
         [(reason, route) for reason in on_every_route for route in ("orders", "health")]
+        + [(reason, "health") for reason in ("foreign_destination", "ambiguous_path")]
         + [(reason, "-") for reason in before_a_route],
         0,
     )
