@@ -64,6 +64,8 @@ _UNTRUSTED = frozenset(
         b"x-script-name",
         b"path-info",
         b"daphne-root-path",
+        # Apache takes it for a Destination where there is none: a path that nobody has judged.
+        b"new-uri",
         # CGI turns it into HTTP_PROXY, which HTTP clients obey (CVE-2016-5385).
         b"proxy",
     }

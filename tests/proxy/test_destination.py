@@ -166,6 +166,15 @@ async def test_a_destination_is_rewritten_as_a_request_for_it_would_be(stage: St
     )
 
 
+@pytest.mark.parametrize("name", [b"New-uri", b"new-URI", b"New_Uri"])
+async def test_what_apache_takes_for_a_destination_never_arrives(stage: Stage, name: bytes) -> None:
+    """Of Netscape's roaming profiles; mod_dav still looks for it where no Destination is."""
+    await stage.open(routes=[FILES, VAULT])
+    request = move().replace(b"\r\n\r\n", b"\r\n%b: /files/vault/b\r\n\r\n" % name)
+    seen, _ = await stage.pass_through(request)
+    assert "new-uri" not in {name.replace("_", "-") for name in seen.names}
+
+
 async def test_methods_that_copy_nothing_may_bear_a_field_of_that_name(stage: Stage) -> None:
     await stage.open(routes=[FILES])
     seen, _ = await stage.pass_through(move(b"anywhere, else", method=b"GET"))
