@@ -8,10 +8,9 @@ refusals live in a bounded cache of their own.
 
 import hashlib
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from cachetools import Cache, LRUCache
 
 from gateway.policy.headers import HeaderPair, identity_headers
 from gateway.policy.interfaces import Revocation
@@ -76,10 +75,11 @@ class IntrospectionCache:
         self._negative_lifetime = negative_lifetime
         self._monotonic = monotonic
         self._wall_clock = wall_clock
-        self._active: LRUCache[bytes, Answer] = LRUCache(max_entries)
-        self._inactive: LRUCache[bytes, Answer] = LRUCache(
-            min(max_entries, _MAXIMUM_NEGATIVE_ENTRIES)
-        )
+        # Each in the order of use, so that what nobody has asked for longest stands first.
+        self._active: OrderedDict[bytes, Answer] = OrderedDict()
+        self._inactive: OrderedDict[bytes, Answer] = OrderedDict()
+        self._most_active = max_entries
+        self._most_inactive = min(max_entries, _MAXIMUM_NEGATIVE_ENTRIES)
         self._flights: dict[int, Flight] = {}
         self._prefixes: set[bytes] = set()
 
@@ -90,12 +90,15 @@ class IntrospectionCache:
 
     def get(self, key: bytes) -> Answer | None:
         """Give a fresh answer, or None."""
-        answer = self._active.get(key)
+        answers = self._active
+        answer = answers.get(key)
         if answer is None:
-            answer = self._inactive.get(key)
+            answers = self._inactive
+            answer = answers.get(key)
             if answer is None:
                 return None
         if answer.fresh_until > self._monotonic():
+            answers.move_to_end(key)
             return answer
         self._forget(key)
         return None
@@ -142,13 +145,10 @@ class IntrospectionCache:
             flight.is_revoked = flight.is_revoked or flight.key[_PREFIX_LENGTH:] == token_hash
 
     def _revoke_all(self, revocation: Revocation) -> None:
-        # Looked at without LRUCache's own look-up, which would count as a use of each.
-        look = Cache.__getitem__
         for key in [
             key
-            for key in self._active
-            if isinstance(verdict := look(self._active, key).verdict, Token)
-            and revocation.concerns(verdict)
+            for key, answer in self._active.items()
+            if isinstance(answer.verdict, Token) and revocation.concerns(answer.verdict)
         ]:
             self._forget(key)
         for flight in self._flights.values():
@@ -164,7 +164,7 @@ class IntrospectionCache:
             answer = Answer(verdict, (), now + self._negative_lifetime)
             self._active.pop(key, None)
             if self._negative_lifetime > 0:
-                self._inactive[key] = answer
+                _remember(self._inactive, key, answer, self._most_inactive)
             return answer
         lifetime = self._max_lifetime
         if verdict.expires_at is not None:
@@ -172,12 +172,20 @@ class IntrospectionCache:
         answer = Answer(verdict, tuple(identity_headers(verdict)), now + lifetime)
         self._inactive.pop(key, None)
         if lifetime > 0:
-            self._active[key] = answer
+            _remember(self._active, key, answer, self._most_active)
         return answer
 
     def _forget(self, key: bytes) -> None:
         self._active.pop(key, None)
         self._inactive.pop(key, None)
+
+
+def _remember(answers: OrderedDict[bytes, Answer], key: bytes, answer: Answer, most: int) -> None:
+    """Keep an answer as the one used last; beyond `most`, the one used longest ago goes."""
+    answers[key] = answer
+    answers.move_to_end(key)
+    if len(answers) > most:
+        answers.popitem(last=False)
 
 
 def cache_key(prefix: bytes, token: str) -> bytes:
