@@ -8,9 +8,10 @@ refusals live in a bounded cache of their own.
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from cachetools import Cache, LRUCache
 
 from gateway.policy.headers import HeaderPair, identity_headers
 from gateway.policy.interfaces import Revocation
@@ -75,11 +76,10 @@ class IntrospectionCache:
         self._negative_lifetime = negative_lifetime
         self._monotonic = monotonic
         self._wall_clock = wall_clock
-        # Each in the order of use, so that what nobody has asked for longest stands first.
-        self._active: OrderedDict[bytes, Answer] = OrderedDict()
-        self._inactive: OrderedDict[bytes, Answer] = OrderedDict()
-        self._most_active = max_entries
-        self._most_inactive = min(max_entries, _MAXIMUM_NEGATIVE_ENTRIES)
+        self._active: LRUCache[bytes, Answer] = LRUCache(max_entries)
+        self._inactive: LRUCache[bytes, Answer] = LRUCache(
+            min(max_entries, _MAXIMUM_NEGATIVE_ENTRIES)
+        )
         self._flights: dict[int, Flight] = {}
         self._prefixes: set[bytes] = set()
 
@@ -90,15 +90,12 @@ class IntrospectionCache:
 
     def get(self, key: bytes) -> Answer | None:
         """Give a fresh answer, or None."""
-        answers = self._active
-        answer = answers.get(key)
+        answer = self._active.get(key)
         if answer is None:
-            answers = self._inactive
-            answer = answers.get(key)
+            answer = self._inactive.get(key)
             if answer is None:
                 return None
         if answer.fresh_until > self._monotonic():
-            answers.move_to_end(key)
             return answer
         self._forget(key)
         return None
@@ -145,10 +142,13 @@ class IntrospectionCache:
             flight.is_revoked = flight.is_revoked or flight.key[_PREFIX_LENGTH:] == token_hash
 
     def _revoke_all(self, revocation: Revocation) -> None:
+        # Looked at without LRUCache's own look-up, which would count as a use of each.
+        look = Cache.__getitem__
         for key in [
             key
-            for key, answer in self._active.items()
-            if isinstance(answer.verdict, Token) and revocation.concerns(answer.verdict)
+            for key in self._active
+            if isinstance(verdict := look(self._active, key).verdict, Token)
+            and revocation.concerns(verdict)
         ]:
             self._forget(key)
         for flight in self._flights.values():
@@ -164,7 +164,7 @@ class IntrospectionCache:
             answer = Answer(verdict, (), now + self._negative_lifetime)
             self._active.pop(key, None)
             if self._negative_lifetime > 0:
-                _remember(self._inactive, key, answer, self._most_inactive)
+                self._inactive[key] = answer
             return answer
         lifetime = self._max_lifetime
         if verdict.expires_at is not None:
@@ -172,20 +172,12 @@ class IntrospectionCache:
         answer = Answer(verdict, tuple(identity_headers(verdict)), now + lifetime)
         self._inactive.pop(key, None)
         if lifetime > 0:
-            _remember(self._active, key, answer, self._most_active)
+            self._active[key] = answer
         return answer
 
     def _forget(self, key: bytes) -> None:
         self._active.pop(key, None)
         self._inactive.pop(key, None)
-
-
-def _remember(answers: OrderedDict[bytes, Answer], key: bytes, answer: Answer, most: int) -> None:
-    """Keep an answer as the one used last; beyond `most`, the one used longest ago goes."""
-    answers[key] = answer
-    answers.move_to_end(key)
-    if len(answers) > most:
-        answers.popitem(last=False)
 
 
 def cache_key(prefix: bytes, token: str) -> bytes:
