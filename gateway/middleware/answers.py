@@ -48,10 +48,12 @@ class AnswerEditor:
     ) -> BothSides:
         servers = self._authorities.get(exchange.upstream or "", frozenset())
         sent_host = plain_authority((request.host or b"").decode("latin-1"))
+        # X-Forwarded-Host tells a service the client's, by which many write their references.
+        own = servers | {sent_host, plain_authority((exchange.authority or b"").decode("latin-1"))}
         return BothSides(
             origin=self._origins.of(exchange),
             path=exchange.path,
-            own=servers | {sent_host} if sent_host else servers,
+            own=own - {""},
             sent_host=sent_host,
             replaces_host=adaptation.replaces_host,
             rewrite=adaptation.path,

@@ -7,7 +7,7 @@ from aiohttp.hdrs import ACCESS_CONTROL_REQUEST_METHOD, ORIGIN
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.judge import find_route
 from gateway.middleware.respond import respond
-from gateway.policy.cors import answer_fields, preflight_fields, requested_method
+from gateway.policy.cors import CorsRules, answer_fields, preflight_fields, requested_method
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Rejection
 from gateway.policy.table import RouteTable
@@ -32,12 +32,26 @@ async def answer_preflight(exchange: Exchange, table: RouteTable) -> bool:
     return True
 
 
+def find_cors(exchange: Exchange, table: RouteTable) -> CorsRules | None:
+    """Find the rules for a page whose method no route of the path takes: it may read just that."""
+    origins = exchange.headers.getall(ORIGIN, ())
+    if not origins:
+        return None
+    routes = table.routes_of_path(
+        exchange.host, exchange.path, is_ambiguous=bool(exchange.ambiguities)
+    )
+    adaptations = [route.adaptation for route in routes if route.adaptation is not None]
+    rules = [adaptation.cors for adaptation in adaptations if adaptation.cors is not None]
+    return next((one for one in rules if one.allows(origins)), rules[0] if rules else None)
+
+
 def cors_lines(exchange: Exchange) -> list[str]:
     """Give the lines of a refusal's head by which a page may read it."""
     adaptation = exchange.route.adaptation if exchange.route is not None else None
-    if adaptation is None or adaptation.cors is None:
+    rules = exchange.cors if adaptation is None else adaptation.cors
+    if rules is None:
         return []
-    return _lines(answer_fields(adaptation.cors, exchange.headers.getall(ORIGIN, ())))
+    return _lines(answer_fields(rules, exchange.headers.getall(ORIGIN, ())))
 
 
 def _lines(fields: list[HeaderPair]) -> list[str]:

@@ -17,6 +17,7 @@ from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from gateway.introspection.cache import Answer
+from gateway.policy.cors import CorsRules
 from gateway.policy.forwarding import BodyFailure, Forwarded, ForwardRequest
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
@@ -78,7 +79,8 @@ class Exchange:
     """The request and its outcome; aiohttp's server is given this in place of a request of its own.
 
     `authority` is the Host header as it came; `ambiguities` are the kinds in which the path is
-    ambiguous, which its route must allow. `started` is on time.perf_counter's clock, `duration`
+    ambiguous, which its route must allow; `cors` says who may read the refusal of a method that no
+    route of the path takes. `started` is on time.perf_counter's clock, `duration`
     in seconds, `ended_at` in Unix seconds.
     """
 
@@ -89,6 +91,7 @@ class Exchange:
     path = ""
     ambiguities: frozenset[str] = frozenset()
     route: Route | None = None
+    cors: CorsRules | None = None
     answer: Answer | None = None
     upstream: str | None = None
     status = 0

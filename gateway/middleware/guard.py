@@ -23,7 +23,7 @@ from aiohttp.hdrs import (
 )
 
 from gateway.introspection.coalescing import CachedIntrospector
-from gateway.middleware.cors import answer_preflight
+from gateway.middleware.cors import answer_preflight, find_cors
 from gateway.middleware.destination import judge_destination
 from gateway.middleware.exchange import AnswerEditor, Exchange, ExchangeBody
 from gateway.middleware.judge import Judgement, find_route, judge_token
@@ -120,9 +120,7 @@ class Guard:
             self._table, exchange.host, exchange.path, exchange.method, exchange.ambiguities
         )
         if isinstance(route, Rejection):
-            if route.reason is Reason.AMBIGUOUS_PATH:
-                exchange.keep_alive = False
-            await self._refuse(exchange, route)
+            await self._refuse_without_route(exchange, route)
             return
         exchange.route = route
         if VIA in exchange.headers and self._headers.run_in_circle(exchange):
@@ -283,6 +281,13 @@ class Guard:
             exchange.write(_CONTINUE)
         limit = route.body_bytes or self._limits.body_bytes
         return ExchangeBody(exchange, length, limit=limit, timeout=self._limits.body_seconds)
+
+    async def _refuse_without_route(self, exchange: Exchange, rejection: Rejection) -> None:
+        if rejection.reason is Reason.AMBIGUOUS_PATH:
+            exchange.keep_alive = False
+        elif rejection.reason is Reason.METHOD_NOT_ALLOWED:
+            exchange.cors = find_cors(exchange, self._table)
+        await self._refuse(exchange, rejection)
 
     async def _refuse(self, exchange: Exchange, rejection: Rejection) -> None:
         await refuse(exchange, rejection, self._resource.metadata_url(exchange.host))

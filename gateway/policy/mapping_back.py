@@ -38,8 +38,8 @@ class BothSides:
 
     `origin` is where the client reached the gateway, `path` the canonical path that it asked for.
     `own` are the authorities by which the upstream may know itself, as `plain_authority` gives
-    them: its servers', and the Host that it was sent. `sent_host` is this one; `replaces_host` says
-    that it is not the client's.
+    them: its servers', the Host that it was sent, and the client's. `sent_host` is the second;
+    `replaces_host` says that it is not the client's.
     """
 
     origin: str

@@ -30,6 +30,7 @@ class Attempt:
     __slots__ = (
         "_client",
         "_connection",
+        "_ends_at",
         "_is_reused",
         "_needs_new_connection",
         "_outcome",
@@ -59,6 +60,7 @@ class Attempt:
         self._pump: asyncio.Task[None] | None = None
         # Those that took no connection.
         self._tried: tuple[Server, ...] = ()
+        self._ends_at = upstream.loop.time() + timeouts.total
         self._is_reused = False
         self._needs_new_connection = False
 
@@ -66,7 +68,6 @@ class Attempt:
         """Give a connection on which the answer has begun. Raises UpstreamFailure, BodyFailure."""
         upstream, timeouts = self._upstream, self._timeouts
         now = upstream.loop.time
-        ends_at = now() + timeouts.total
         # Taken once: it is sent anew with each attempt.
         arrived, is_whole = _take_arrived(self._request.body)
         # From here on it counts as sent; what ends it without an answer or a failure aborts it.
@@ -74,18 +75,18 @@ class Attempt:
         while True:
             server = upstream.take_server(self._tried)
             if server is None:
-                server = await upstream.wait_for_server(self._tried, timeouts.connect)
+                server = await upstream.wait_for_server(self._tried, self._seconds_to_connect())
             self._server = server
             self._outcome.server = server.origin.label
             try:
                 connection = None if self._needs_new_connection else server.take_idle()
                 self._is_reused = connection is not None
                 if connection is None:
-                    connection = await server.connect(timeouts.connect)
+                    connection = await server.connect(self._seconds_to_connect())
                     upstream.watch_deadlines()
                 self._connection = connection
                 self._begin(connection, server.origin, arrived)
-                connection.expect_answer_by(now() + timeouts.response, ends_at)
+                connection.expect_answer_by(now() + timeouts.response, self._ends_at)
                 if not is_whole:
                     self._start_pump(connection)
                 await connection.wait_for_head()
@@ -116,6 +117,11 @@ class Attempt:
         if self._server is not None:
             self._upstream.release(self._server, connection)
 
+    def _seconds_to_connect(self) -> float:
+        """Give the time for one try, of which the whole exchange may leave less."""
+        left = self._ends_at - self._upstream.loop.time()
+        return max(0.0, min(self._timeouts.connect, left))
+
     def _begin(self, connection: UpstreamConnection, origin: ServerOrigin, arrived: bytes) -> None:
         request = self._request
         connection.begin(
@@ -138,7 +144,7 @@ class Attempt:
         if self._connection is None:
             upstream.note_failure(server)
             self._tried = (*self._tried, server)
-            return upstream.has_untried(self._tried)
+            return upstream.has_untried(self._tried) and self._seconds_to_connect() > 0
         if self._is_reused and failure.was_closed_untouched:
             # It had closed the kept-alive connection meanwhile, which is no fault.
             self._needs_new_connection = True

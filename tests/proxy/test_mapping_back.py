@@ -42,6 +42,24 @@ async def test_without_any_key_a_redirect_to_the_service_leads_to_the_gateway(
     assert await located(stage, said) == read
 
 
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (b"http://api.example.com/app/b?c", "https://api.example.com/shop/b?c"),
+        (b"https://API.example.com:443/app/b", "https://api.example.com/shop/b"),
+        (b"https://api.example.com/shop/b", "https://api.example.com/shop/b"),
+        (b"https://api.example.com.evil.example/app/b", None),
+    ],
+)
+async def test_a_service_may_know_itself_by_what_x_forwarded_host_says(
+    stage: Stage, said: bytes, read: str | None
+) -> None:
+    """It has another Host, and writes the client's before a path of its own."""
+    rewritten = route("/shop/**", forward_path="/app/**", forward_host="app.internal")
+    await stage.open(routes=[rewritten])
+    assert await located(stage, said, get(b"/shop/a")) == (read or said.decode())
+
+
 async def test_without_any_key_cookies_pass_as_they_are(stage: Stage) -> None:
     await stage.open(routes=[route()])
     said = b"Set-Cookie: a=b; Domain=127.0.0.1; Path=/x"

@@ -1,8 +1,9 @@
 """Several servers behind one upstream: who gets a request, who is left out, who waits."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -557,6 +558,28 @@ async def test_request_that_takes_too_long_in_all_is_a_504(
 ) -> None:
     await open_before(stage, pair[:1], timeouts={"total": "100ms"})
     assert (await stage.ask(GET)).reason == "upstream_timeout"
+
+
+async def test_servers_that_take_no_connection_are_tried_no_longer_than_the_whole_may_last(
+    stage: Stage,
+) -> None:
+    """Each may take an hour to connect; that is what the first of them takes all the time for."""
+    with ExitStack() as stack:
+        servers = []
+        for _ in range(3):
+            full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+            # Its queue takes a connection or two; the one after that waits for ever.
+            for _ in range(3):
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            servers.append(f"http://127.0.0.1:{full.getsockname()[1]}")
+        timeouts = {"connect": "60s", "total": "100ms"}
+        await stage.open(upstreams={"orders": {"servers": servers, "timeouts": timeouts}})
+        assert (await stage.ask(GET)).reason == "upstream_timeout"
+        [(labels, tries)] = stage.series("gateway_upstream_requests_total").items()
+        assert 'result="timeout"' in labels
+        assert tries == 1
 
 
 async def test_answer_that_drips_beyond_its_total_is_cut_off(
