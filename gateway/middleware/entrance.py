@@ -29,15 +29,21 @@ class Entrance:
         """How many are in."""
         return self._connections.total
 
+    def has_room(self, peername: object) -> bool:
+        """Say whether a connection from there would be let in now; counts nothing."""
+        return self._connections.has_room(_address(peername))
+
     def enter(self, peername: object) -> Callable[[], None] | None:
         """Let a connection in, and give what to call when it is gone; None when it must go now.
 
         `peername` is what a socket says of its other end: no pair on a unix socket.
         """
-        admitted = self._connections.admit(
-            str(peername[0]) if isinstance(peername, tuple) else None
-        )
+        admitted = self._connections.admit(_address(peername))
         if isinstance(admitted, Refused):
             self.count_refused(admitted)
             return None
         return partial(self._connections.release, admitted)
+
+
+def _address(peername: object) -> str | None:
+    return str(peername[0]) if isinstance(peername, tuple) else None

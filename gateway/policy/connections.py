@@ -61,6 +61,13 @@ class ConnectionCount:
         self.total += 1
         return key
 
+    def has_room(self, peer: str | None) -> bool:
+        """Say whether one from the address `peer` would be admitted now."""
+        if self.total >= self.bounds.total:
+            return False
+        key = self._key(peer) if peer is not None else 0
+        return self.by_address.get(key, 0) < self.bounds.per_address or not key
+
     def release(self, key: int) -> None:
         """Take one off again."""
         self.total -= 1

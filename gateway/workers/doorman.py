@@ -10,6 +10,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from gateway.policy.sharing import choose_least_busy
 from gateway.workers.passage import MOST_IN_A_MESSAGE, Connection, Passage
@@ -20,19 +21,32 @@ _ACCEPTED_AT_ONCE = MOST_IN_A_MESSAGE
 _PAUSE_SECONDS = 1.0
 _FULL_SECONDS = 0.05
 
-Enter = Callable[[object], Callable[[], None] | None]
+# Workers tell of connections that are gone a few at a time, so the count may be behind for as long.
+_SECOND_LOOK_SECONDS = 0.02
+_MOST_LOOKED_AT_TWICE = 256
+
+
+class Entrance(Protocol):
+    """Who may come in."""
+
+    def has_room(self, peername: object) -> bool:
+        """Say whether a connection from there would be let in now."""
+        ...
+
+    def enter(self, peername: object) -> Callable[[], None] | None:
+        """Let a connection in, and give what to call when it is gone; None when it must go now."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
 class Listener:
     """A listening socket, and whom its connections go to.
 
-    `enter` lets a connection in by its address and gives what to call when it is gone, or None.
     `worker` is the only one who serves it, where that is not everyone.
     """
 
     sock: socket.socket
-    enter: Enter
+    entrance: Entrance
     worker: int | None = None
     is_accepting: bool = False
     is_resting: bool = False
@@ -49,6 +63,8 @@ class Doorman:
         self._passages: list[Passage] = []
         # Accepted, and in nobody's hands: of a worker that died before it took them.
         self._homeless: list[Connection] = []
+        # Accepted when there was no room for them, until the second look.
+        self._doubtful: set[socket.socket] = set()
         self._numbers = itertools.count()
         self._turn = 0
         self._is_open = False
@@ -155,10 +171,25 @@ class Doorman:
                 listener.is_resting = True
                 self._loop.call_later(_PAUSE_SECONDS, self._wake, listener)
                 return None
-            leave = listener.enter(address)
+            has_room = listener.entrance.has_room(address)
+            if not has_room and len(self._doubtful) < _MOST_LOOKED_AT_TWICE:
+                self._doubtful.add(sock)
+                self._loop.call_later(_SECOND_LOOK_SECONDS, self._look_again, number, sock, address)
+                continue
+            leave = listener.entrance.enter(address)
             if leave is not None:
                 return Connection(next(self._numbers), number, sock, leave)
             sock.close()
+
+    def _look_again(self, number: int, sock: socket.socket, address: object) -> None:
+        """Let a connection in for which a place has become free, or close it."""
+        self._doubtful.discard(sock)
+        leave = None if self._is_closed else self._listeners[number].entrance.enter(address)
+        if leave is None:
+            sock.close()
+            return
+        self._homeless.append(Connection(next(self._numbers), number, sock, leave))
+        self.settle()
 
     def _hand_over(self, passage: Passage, listener: int, batch: Sequence[Connection]) -> None:
         if not passage.hand_over(listener, batch):

@@ -226,7 +226,7 @@ async def supervise(
         listeners = {
             name: Listener(
                 sockets[name],
-                entrances[name].enter,
+                entrances[name],
                 _FIRST if name == _AUTHORIZATION_SERVER else None,
             )
             for name in names

@@ -226,6 +226,6 @@ async def test_of_a_path_s_routes_those_count_that_allow_the_page(stage: Stage) 
     other = {**CORS, "origins": ["https://other.example.com"]}
     [read, write] = routes()
     write["match"] = {"path": "/orders/**", "methods": ["PUT"]}
-    await stage.open(routes=[read, {**write, "cors": other}])
+    await stage.open(routes=[read, {**write, "cors": {**other, "expose": ["Location"]}}])
     answer = await stage.ask(ask(b"DELETE", b"Origin: https://other.example.com"))
     assert cors_fields(answer)["access-control-allow-origin"] == "https://other.example.com"

@@ -57,7 +57,7 @@ class Stand:
             entrance = Entrance(ConnectionBounds(total, total))
             sock = self.stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=200))
             self.entrances.append(entrance)
-            self.listeners.append(Listener(sock, entrance.enter, worker))
+            self.listeners.append(Listener(sock, entrance, worker))
         self.doorman = Doorman(self.listeners)
         self.doorman.open()
         return self

@@ -203,6 +203,30 @@ async def test_a_connection_beyond_the_bound_is_closed_whoever_has_the_others(
     assert await (await stand.connect()).server() != ""
 
 
+async def test_who_comes_one_after_the_other_is_never_too_many(stand: Stand) -> None:
+    """A place is free when its connection is gone, not only when the worker has told so."""
+    stand.open(total=2)
+    stand.add(1)
+    stand.add(2)
+    for _ in range(50):
+        client = await stand.connect()
+        assert (await client.server()).startswith("worker")
+        client.writer.transport.abort()
+
+
+async def test_a_second_look_holds_up_nobody_else(stand: Stand) -> None:
+    """Others go past a crowd that waits for places, and at the end nobody of it is left open."""
+    stand.open(1, 2, total=1)
+    stand.add(1)
+    stand.add(2)
+    first = await stand.connect(0)
+    assert await first.server() == "worker 1"
+    crowd = [await stand.connect(0) for _ in range(300)]
+    assert await (await stand.connect(1)).server() == "worker 2"
+    assert [await client.server() for client in crowd] == [""] * 300
+    assert await first.echo(b"still here") == b"still here"
+
+
 async def test_the_places_of_a_dead_workers_connections_are_free_again(stand: Stand) -> None:
     stand.open(total=2)
     stand.add(0)
