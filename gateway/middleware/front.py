@@ -206,6 +206,15 @@ class FrontProtocol(BoundedProtocol):
         # Kept by the property, as long as the connection stands to be asked.
         _ = self.peername
 
+    def eof_received(self) -> None:
+        """Take a client that says it sends no more for one that is gone, as nginx does.
+
+        Who has closed cannot be told from who only stops to send, and the upstream is not to work
+        for nobody. With a reset: a mere close would be the proper end of an answer without length.
+        """
+        if self._request_in_progress and self._current_request is not None:
+            cast(Exchange, self._current_request).abort()
+
     def drop(self, reason: Reason, detail: str) -> None:
         """Refuse the request that is not whole, when no other is being answered, and close."""
         if not self._request_in_progress:

@@ -40,6 +40,8 @@ def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, qu
         request.host = adaptation.host
     if adaptation.request_headers is not None:
         request.headers = adaptation.request_headers.edit(request.headers)
+        if b"destination" in adaptation.request_headers.strips:
+            request.destination = None
     request.edits_every_answer = adaptation.edits_every_answer
 
 

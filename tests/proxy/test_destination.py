@@ -166,6 +166,21 @@ async def test_a_destination_is_rewritten_as_a_request_for_it_would_be(stage: St
     )
 
 
+@pytest.mark.parametrize(
+    ("edits", "told"),
+    [
+        ({"set": {"destination": "http://fixed/x"}}, [b"http://fixed/x"]),
+        ({"remove": ["Destination"]}, []),
+    ],
+)
+async def test_what_a_route_says_of_the_field_goes_before(
+    stage: Stage, edits: dict[str, object], told: list[bytes]
+) -> None:
+    await stage.open(routes=[{**FILES, "request_headers": edits}])
+    seen, _ = await stage.pass_through(move(b"/files/b"))
+    assert seen.values(b"Destination") == told
+
+
 @pytest.mark.parametrize("name", [b"New-uri", b"new-URI", b"New_Uri"])
 async def test_what_apache_takes_for_a_destination_never_arrives(stage: Stage, name: bytes) -> None:
     """Of Netscape's roaming profiles; mod_dav still looks for it where no Destination is."""

@@ -406,6 +406,36 @@ async def test_client_that_goes_away_cancels_the_request(
     assert (entry["status"], entry["outcome"]) == (499, "gone")
 
 
+@pytest.mark.parametrize("is_amid", [False, True])
+async def test_client_that_sends_no_more_is_gone_and_reads_no_end_of_an_answer(
+    stage: Stage, is_amid: bool
+) -> None:
+    """To HTTP/1.0 the end of the connection is the end of the answer: it must not look like one."""
+    await stage.open()
+    client = await stage.client(GET.replace(b"HTTP/1.1", b"HTTP/1.0"))
+    service = await stage.accept()
+    await service.head()
+    if is_amid:
+        service.send(STREAMED + b"2\r\nok\r\n")
+        await client.until(b"ok")
+    client.transport.write_eof()
+    with pytest.raises(ConnectionResetError):
+        await client.rest()
+    assert await service.rest_until_broken() == b""
+    await assert_results(stage, aborted=1)
+
+
+async def test_client_that_sends_no_more_still_reads_why_its_upload_was_refused(
+    stage: Stage,
+) -> None:
+    await stage.open(limits={"body": "1KiB"})
+    head = GET.replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 2000\r\n\r\n")
+    client = await stage.client(head + b"part of it")
+    answer = await client.answer()
+    client.transport.write_eof()
+    assert (answer.status, await client.rest()) == (413, b"")
+
+
 async def test_client_that_goes_away_amid_an_answer_cancels_it(stage: Stage) -> None:
     await stage.open()
     client = await stage.client(GET)
