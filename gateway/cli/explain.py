@@ -11,13 +11,16 @@ import typer
 
 from gateway.app import StartFailure
 from gateway.cli.configuration import ConfigOption, load_settings
-from gateway.cli.explanation import CANNOT_TELL, Explanation, Question, explain_request
+from gateway.cli.explanation import CANNOT_TELL, Explanation, OwnAnswer, Question, explain_request
+from gateway.policy.cors import EVERY_ORIGIN, CorsRules
 from gateway.policy.method import PARSED_METHODS
 from gateway.policy.rejection import Reason
 from gateway.policy.routes import Requirement, Route
 from gateway.policy.token import Token
 from gateway.settings.findings import join_words, printable
 
+# Those that take part in the verdict, in the order of a Question.
+_OTHERS = ("destination", "origin", "access-control-request-method")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*", re.ASCII)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
 
@@ -35,7 +38,10 @@ def explain(
     header: Annotated[
         list[str] | None,
         typer.Option(
-            "--header", "-H", metavar="'K: V'", help="Authorization, Host or Destination, as sent."
+            "--header",
+            "-H",
+            metavar="'K: V'",
+            help="Authorization, Host, Origin and such, as sent.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
@@ -125,6 +131,10 @@ def _sentences(explanation: Explanation) -> dict[str, str]:
     if route is not None:
         sentences["route"] = _describe_route(route)
         sentences["requires"] = _describe_requirement(route)
+        if route.adaptation is not None and route.adaptation.cors is not None:
+            sentences["pages"] = _describe_cors(route.adaptation.cors)
+        if route.upgrade:
+            sentences["upgrades"] = join_words(route.upgrade, "and")
     if explanation.is_adapted:
         sentences["forwarded as"] = (
             f"{explanation.method} {explanation.forwarded_path} on {explanation.forwarded_host}"
@@ -165,6 +175,12 @@ def _describe_requirement(route: Route) -> str:
     return f"{token} with {'; '.join(demands)}" if demands else token
 
 
+def _describe_cors(rules: CorsRules) -> str:
+    if EVERY_ORIGIN in rules.origins:
+        return "those of every origin may use it"
+    return f"those of {join_words(sorted(rules.origins), 'and')} may use it"
+
+
 def _describe_token(token: Token, now: float) -> str:
     who = token.username or token.subject or f"client {token.client_id or 'unknown'}"
     scopes = ", ".join(sorted(token.scopes)) or "none"
@@ -175,10 +191,16 @@ def _describe_token(token: Token, now: float) -> str:
     return f"active, of {who}, scopes {scopes}, {lifetime}"
 
 
+_OWN_ANSWERS: Mapping[OwnAnswer, str] = {
+    "metadata": "the protected resource's metadata (RFC 9728)",
+    "preflight": "a preflight, which needs no token; it says who may use the route from a page",
+}
+
+
 def _describe_verdict(explanation: Explanation) -> str:
     rejection = explanation.rejection
-    if explanation.is_own_page and rejection is None:
-        return "answered by the gateway itself: the protected resource's metadata (RFC 9728)"
+    if explanation.own_answer is not None and rejection is None:
+        return f"answered by the gateway itself: {_OWN_ANSWERS[explanation.own_answer]}"
     if rejection is None:
         route = explanation.route
         assert route is not None  # noqa: S101 - what is allowed has a route
@@ -211,7 +233,7 @@ def _read_question(method: str, url: str, token: str | None, headers: Sequence[s
         raise typer.BadParameter("a method is upper case, such as GET", param_hint="METHOD")
     authorization = [] if token is None else [f"Bearer {token}"]
     hosts: list[str] = []
-    destinations: list[str] = []
+    others: dict[str, list[str]] = {name: [] for name in _OTHERS}
     for header in headers:
         match = _HEADER.fullmatch(header)
         if match is None:
@@ -221,8 +243,8 @@ def _read_question(method: str, url: str, token: str | None, headers: Sequence[s
             authorization.append(value)
         elif name == "host":
             hosts.append(value)
-        elif name == "destination":
-            destinations.append(value)
+        elif name in others:
+            others[name].append(value)
     if len(hosts) > 1:
         raise typer.BadParameter("a request has one Host", param_hint="-H")
     target, host = _split_url(url)
@@ -231,7 +253,7 @@ def _read_question(method: str, url: str, token: str | None, headers: Sequence[s
         target,
         hosts[0] if hosts else host,
         tuple(authorization),
-        tuple(destinations),
+        *(tuple(others[name]) for name in _OTHERS),
     )
 
 

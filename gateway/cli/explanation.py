@@ -7,16 +7,18 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from gateway.app import open_introspectors
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
+from gateway.middleware.cors import find_preflighted
 from gateway.middleware.destination import judge_destination
 from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route, judge_token
 from gateway.middleware.metadata import ProtectedResource
 from gateway.policy.adaptation import adapt_request, encode_target
 from gateway.policy.bearer import read_bearer
+from gateway.policy.cors import PREFLIGHT_METHOD, requested_method
 from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.host import normalize_host
 from gateway.policy.method import METHODS_WITHOUT_DESTINATION, PARSED_METHODS
@@ -34,6 +36,9 @@ REFUSED: Final = 1
 CANNOT_TELL: Final = 2
 
 
+OwnAnswer = Literal["metadata", "preflight"]
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A request as somebody might send it. `host` is the value of its Host header, as written."""
@@ -43,6 +48,8 @@ class Question:
     host: str
     authorization: tuple[str, ...] = ()
     destinations: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    requested_methods: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -50,7 +57,7 @@ class Explanation:
     """What the guard would do. `path` is canonical, or as asked for when that is refused.
 
     `forwarded_path` and `forwarded_host` are what the upstream would get, once there is a route;
-    `destination` is where it would copy or move to.
+    `destination` is where it would copy or move to. `own_answer` is what the gateway says itself.
     """
 
     method: str
@@ -59,7 +66,7 @@ class Explanation:
     route: Route | None = None
     rejection: Rejection | None = None
     token: Token | None = None
-    is_own_page: bool = False
+    own_answer: OwnAnswer | None = None
     upstream_server: str | None = None
     forwarded_path: str | None = None
     forwarded_host: str | None = None
@@ -89,13 +96,15 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
     if explanation.rejection is not None:
         return explanation
     if ProtectedResource(table, settings.public_url).is_asked_for(explanation.path):
-        explanation.is_own_page = True
-        if question.method not in ("GET", "HEAD"):
-            explanation.rejection = Rejection(Reason.METHOD_NOT_ALLOWED, allow=("GET", "HEAD"))
-        elif ambiguities:
-            detail = ", ".join(sorted(ambiguities))
-            explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=detail)
+        _note_metadata(explanation, ambiguities)
         return explanation
+    if question.method == PREFLIGHT_METHOD:
+        asked = requested_method(question.origins, question.requested_methods)
+        host, path = explanation.host, explanation.path
+        explanation.route = find_preflighted(table, host, path, asked, ambiguities)
+        if explanation.route is not None:
+            explanation.own_answer = "preflight"
+            return explanation
     route = find_route(table, explanation.host, explanation.path, question.method, ambiguities)
     if isinstance(route, Rejection):
         explanation.rejection = route
@@ -113,6 +122,15 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
     if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
         explanation.token = judgement.answer.verdict
     return explanation
+
+
+def _note_metadata(explanation: Explanation, ambiguities: frozenset[str]) -> None:
+    explanation.own_answer = "metadata"
+    if explanation.method not in ("GET", "HEAD"):
+        explanation.rejection = Rejection(Reason.METHOD_NOT_ALLOWED, allow=("GET", "HEAD"))
+    elif ambiguities:
+        detail = ", ".join(sorted(ambiguities))
+        explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=detail)
 
 
 def _read_target(explanation: Explanation, question: Question, authority: str) -> frozenset[str]:

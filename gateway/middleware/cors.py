@@ -10,6 +10,7 @@ from gateway.middleware.respond import respond
 from gateway.policy.cors import CorsRules, answer_fields, preflight_fields, requested_method
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Rejection
+from gateway.policy.routes import Route
 from gateway.policy.table import RouteTable
 
 
@@ -21,15 +22,25 @@ async def answer_preflight(exchange: Exchange, table: RouteTable) -> bool:
     origins = exchange.headers.getall(ORIGIN, ())
     asked = exchange.headers.getall(ACCESS_CONTROL_REQUEST_METHOD, ())
     method = requested_method(origins, asked)
-    if method is None:
-        return False
-    route = find_route(table, exchange.host, exchange.path, method, exchange.ambiguities)
-    if isinstance(route, Rejection) or route.adaptation is None or route.adaptation.cors is None:
+    route = find_preflighted(table, exchange.host, exchange.path, method, exchange.ambiguities)
+    if route is None or method is None or route.adaptation is None or route.adaptation.cors is None:
         return False
     exchange.route = route
     fields = preflight_fields(route.adaptation.cors, origins, method)
     await respond(exchange, HTTPStatus.NO_CONTENT, _lines(fields))
     return True
+
+
+def find_preflighted(
+    table: RouteTable, host: str | None, path: str, method: str | None, ambiguities: frozenset[str]
+) -> Route | None:
+    """Find the route with `cors` that a preflight for this method is about; None for none."""
+    if method is None:
+        return None
+    route = find_route(table, host, path, method, ambiguities)
+    if isinstance(route, Rejection) or route.adaptation is None or route.adaptation.cors is None:
+        return None
+    return route
 
 
 def find_cors(exchange: Exchange, table: RouteTable) -> CorsRules | None:

@@ -473,3 +473,35 @@ def test_it_asks_the_server_of_the_destination_about_the_token(
     assert (code, said["reason"]) == (1, "inactive_token")
     code, said = ask("COPY", "/open/a", *destination)
     assert (code, said["reason"]) == (1, "missing_token")
+
+
+WITH_CORS = """\
+  - name: app
+    match: {path: "/app/**", methods: [GET]}
+    authorization_server: local
+    require: {scopes: ["orders:read"]}
+    cors: {origins: [https://app.example.com]}
+    upgrade: [websocket]
+"""
+
+
+def test_a_preflight_needs_no_token(ask: Asker, file: Path) -> None:
+    """As the guard answers it, whichever page asks; what no route is prepared for is a request."""
+    file.write_text(file.read_text() + WITH_CORS)
+    origin = ("-H", "Origin: https://app.example.com")
+    method = ("-H", "Access-Control-Request-Method: GET")
+    code, said = ask("OPTIONS", "/app/a", *origin, *method)
+    assert (code, said["route"], said["reason"]) == (0, "app", None)
+    assert "answered by the gateway itself: a preflight" in said["explanation"]
+    assert ask("OPTIONS", "/app/a", *origin)[1]["reason"] == "method_not_allowed"
+    assert ask("OPTIONS", "/app/a", *method)[1]["reason"] == "method_not_allowed"
+    put = ("-H", "Access-Control-Request-Method: PUT")
+    assert ask("OPTIONS", "/app/a", *origin, *put)[1]["reason"] == "method_not_allowed"
+    assert ask("OPTIONS", "/partner/a", *origin, *method)[1]["reason"] == "missing_token"
+
+
+def test_it_says_which_pages_and_protocols_a_route_takes(ask: Asker, file: Path) -> None:
+    file.write_text(file.read_text() + WITH_CORS)
+    lines = ask.text("GET", "/app/a")
+    assert "  pages:    those of https://app.example.com may use it" in lines
+    assert "  upgrades: websocket" in lines
