@@ -43,7 +43,7 @@ from gateway.policy.forwarding import (
     Upgrade,
     UpstreamFailure,
 )
-from gateway.policy.framing import judge_transfer_coding
+from gateway.policy.framing import NO_BODY, MalformedFraming, read_framing
 from gateway.policy.host import normalize_host
 from gateway.policy.method import METHODS_WITHOUT_DESTINATION, USUAL_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
@@ -53,7 +53,6 @@ from gateway.policy.table import RouteTable
 from gateway.policy.target import MalformedTarget, split_target
 from gateway.policy.upgrade import WEBSOCKET, UpgradeFields, asks_for_websocket
 
-NO_BODY = -1
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -183,24 +182,18 @@ class Guard:
             size = sum(len(name) + len(value) + 4 for name, value in exchange.message.raw_headers)
             if size > self._limits.header_bytes:
                 raise Malformed(Reason.HEADERS_TOO_LARGE, f"{size} bytes")
-        encoding = headers.get(TRANSFER_ENCODING)
-        if encoding is not None:
-            coding = judge_transfer_coding(encoding)
-            if not exchange.speaks_http_1_1 or coding == "malformed":
-                raise Malformed(Reason.MALFORMED_REQUEST, "Transfer-Encoding is not `chunked`")
-            if CONTENT_LENGTH in headers or len(headers.getall(TRANSFER_ENCODING)) > 1:
-                raise Malformed(Reason.MALFORMED_REQUEST, "the framing is ambiguous")
-            if coding == "unsupported":
-                raise Malformed(Reason.UNSUPPORTED_CODING, "a coding stands before `chunked`")
+        codings = headers.getall(TRANSFER_ENCODING, ())
+        lengths = headers.getall(CONTENT_LENGTH, ())
+        if not codings and not lengths:
+            return NO_BODY
+        try:
+            length = read_framing(codings, lengths, speaks_http_1_1=exchange.speaks_http_1_1)
+        except MalformedFraming as error:
+            raise Malformed(error.reason, str(error)) from None
+        if length is None:
             # aiohttp's parser takes the last trailer for a field of the request that follows.
             exchange.keep_alive = False
-            return None
-        length = headers.get(CONTENT_LENGTH)
-        if length is None:
-            return NO_BODY
-        if not (length.isascii() and length.isdigit()):
-            raise Malformed(Reason.MALFORMED_REQUEST, "Content-Length is malformed")
-        return int(length)
+        return length
 
     def _judge_body(self, exchange: Exchange, route: Route, length: int | None) -> Rejection | None:
         if length is not None and length > (route.body_bytes or self._limits.body_bytes):

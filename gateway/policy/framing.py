@@ -1,6 +1,14 @@
-"""What the Transfer-Encoding of a request says (RFC 9112, sections 6.1 and 7)."""
+"""How a request's body is framed (RFC 9112, section 6).
 
-from typing import Literal
+The parser of requests refuses most of what is refused here; this holds whatever the parser lets by.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from gateway.policy.rejection import Reason
+
+NO_BODY: Final = -1
 
 # The registered codings beside chunked, and their old names (RFC 9110, section 18.6).
 _CODINGS = frozenset({"compress", "deflate", "gzip", "x-compress", "x-gzip"})
@@ -18,3 +26,35 @@ def judge_transfer_coding(value: str) -> Literal["chunked", "unsupported", "malf
     if last == "chunked" and codings and _CODINGS.issuperset(codings):
         return "unsupported"
     return "malformed"
+
+
+class MalformedFraming(ValueError):  # noqa: N818 - says what the framing is
+    """Nobody can say for certain where the body ends; the text is for the log."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        super().__init__(detail)
+
+
+def read_framing(
+    codings: Sequence[str], lengths: Sequence[str], *, speaks_http_1_1: bool
+) -> int | None:
+    """Give the announced length of the body, None when it is chunked, or NO_BODY.
+
+    Takes all the lines of Transfer-Encoding and of Content-Length. Raises MalformedFraming.
+    """
+    if codings:
+        coding = judge_transfer_coding(codings[0])
+        if not speaks_http_1_1 or coding == "malformed":
+            raise MalformedFraming(Reason.MALFORMED_REQUEST, "Transfer-Encoding is not `chunked`")
+        if lengths or len(codings) > 1:
+            raise MalformedFraming(Reason.MALFORMED_REQUEST, "the framing is ambiguous")
+        if coding == "unsupported":
+            raise MalformedFraming(Reason.UNSUPPORTED_CODING, "a coding stands before `chunked`")
+        return None
+    if not lengths:
+        return NO_BODY
+    length = lengths[0]
+    if len(lengths) > 1 or not (length.isascii() and length.isdigit()):
+        raise MalformedFraming(Reason.MALFORMED_REQUEST, "Content-Length is malformed")
+    return int(length)
