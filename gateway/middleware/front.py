@@ -116,7 +116,7 @@ class BoundedProtocol(RequestHandler):
                 body = self._last_body
                 is_amid_body = body is not None and not body.is_eof()
         count = self._request_count
-        super().data_received(data)
+        RequestHandler.data_received(self, data)
         if self._request_count != count:
             self._disarm()
             if self._head_bytes + len(data) > self._limits.header_bytes:
@@ -261,7 +261,7 @@ class FrontProtocol(BoundedProtocol):
                 self._refuse_unparsed(message)
                 return False
             exchange = Exchange(message, payload, self, new_request_id())
-            self._current_request = cast(web.BaseRequest, exchange)
+            self._current_request = exchange  # type: ignore[assignment] # it needs no more of one
             await self._front.handler(exchange)
             self._request_in_progress = False
             return (payload.is_eof() or await self._linger(payload)) and exchange.keep_alive

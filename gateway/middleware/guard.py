@@ -4,7 +4,7 @@ Rule: it fails closed. A request is forwarded on one line only, after everything
 yes; whatever raises on the way is refused by `record`, and nothing has gone to the upstream.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import HttpVersion10
@@ -205,9 +205,10 @@ class Guard:
                 return Rejection(Reason.EXPECTATION_FAILED)
         return None
 
-    async def _forward(
+    def _forward(
         self, exchange: Exchange, judgement: Judgement, query: str, length: int | None
-    ) -> None:
+    ) -> Awaitable[None]:
+        """Give what remains to be done with a request that may pass."""
         route = judgement.route
         assert route is not None  # noqa: S101 - for the type checker: a judged request has one
         exchange.upstream = route.upstream
@@ -223,14 +224,12 @@ class Guard:
             try:
                 adapt_request(route.adaptation, request, exchange.path, query)
             except AmbiguousPath as error:
-                await self._refuse(exchange, Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind))
-                return
+                return self._refuse(exchange, Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind))
         if length != NO_BODY:
             request.body = self._body(exchange, route, length)
         if route.upgrade and _asks_for_tunnel(exchange, has_body=length != NO_BODY):
-            await self._forward_upgrade(exchange, judgement, request)
-        else:
-            await self._send(exchange, request, route)
+            return self._forward_upgrade(exchange, judgement, request)
+        return self._send(exchange, request, route)
 
     async def _forward_upgrade(
         self, exchange: Exchange, judgement: Judgement, request: ForwardRequest
@@ -282,8 +281,8 @@ class Guard:
             exchange.cors = find_cors(exchange, self._table)
         await self._refuse(exchange, rejection)
 
-    async def _refuse(self, exchange: Exchange, rejection: Rejection) -> None:
-        await refuse(exchange, rejection, self._resource.metadata_url(exchange.host))
+    def _refuse(self, exchange: Exchange, rejection: Rejection) -> Awaitable[None]:
+        return refuse(exchange, rejection, self._resource.metadata_url(exchange.host))
 
 
 def _read_other_target(exchange: Exchange, error: MalformedTarget) -> str:

@@ -19,6 +19,7 @@ from gateway.telemetry.metrics import NO_ROUTE, Metrics
 
 log = logging.getLogger(__name__)
 
+_STATUS_TEXTS = {status: str(status) for status in range(100, 600)}
 _METHODS = frozenset(USUAL_METHODS)
 _NO_UPSTREAM = "-"
 # A token that somebody put into the path is no less a token.
@@ -127,7 +128,8 @@ class Recorder:
     def _count(self, exchange: Exchange, route: str) -> None:
         metrics = self._metrics
         method = exchange.method if exchange.method in _METHODS else "other"
-        metrics.requests.count(route, method, str(exchange.status))
+        status = _STATUS_TEXTS.get(exchange.status) or str(exchange.status)
+        metrics.requests.count(route, method, status)
         metrics.request_duration.observe(exchange.upstream or _NO_UPSTREAM, exchange.duration)
         if exchange.reason is not None:
             metrics.count_refusal(route, exchange.reason)

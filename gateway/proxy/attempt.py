@@ -66,10 +66,10 @@ class Attempt:
 
     async def get_head(self) -> UpstreamConnection:
         """Give a connection on which the answer has begun. Raises UpstreamFailure, BodyFailure."""
-        upstream, timeouts = self._upstream, self._timeouts
+        upstream, timeouts, request = self._upstream, self._timeouts, self._request
         now = upstream.loop.time
         # Taken once: it is sent anew with each attempt.
-        arrived, is_whole = _take_arrived(self._request.body)
+        arrived, is_whole = _take_arrived(request.body)
         # From here on it counts as sent; what ends it without an answer or a failure aborts it.
         self._outcome.result = "aborted"
         while True:
@@ -85,7 +85,12 @@ class Attempt:
                     connection = await server.connect(self._seconds_to_connect())
                     upstream.watch_deadlines()
                 self._connection = connection
-                self._begin(connection, server.origin, arrived)
+                connection.begin(
+                    _request_head(request, server.origin) + arrived,
+                    is_head=request.method == "HEAD",
+                    upgrade=request.upgrade.protocol if request.upgrade is not None else None,
+                    client=self._client,
+                )
                 connection.expect_answer_by(now() + timeouts.response, self._ends_at)
                 if not is_whole:
                     self._start_pump(connection)
@@ -121,15 +126,6 @@ class Attempt:
         """Give the time for one try, of which the whole exchange may leave less."""
         left = self._ends_at - self._upstream.loop.time()
         return max(0.0, min(self._timeouts.connect, left))
-
-    def _begin(self, connection: UpstreamConnection, origin: ServerOrigin, arrived: bytes) -> None:
-        request = self._request
-        connection.begin(
-            _request_head(request, origin) + arrived,
-            is_head=request.method == "HEAD",
-            upgrade=request.upgrade.protocol if request.upgrade is not None else None,
-            client=self._client,
-        )
 
     def _start_pump(self, connection: UpstreamConnection) -> None:
         body = self._request.body
