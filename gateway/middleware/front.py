@@ -58,6 +58,7 @@ class BoundedProtocol(RequestHandler):
         "_entrance",
         "_head_bytes",
         "_head_handle",
+        "_head_tail",
         "_last_body",
         "_leave",
         "_limits",
@@ -88,6 +89,8 @@ class BoundedProtocol(RequestHandler):
         self._entrance = entrance
         self._leave = leave
         self._head_bytes = 0
+        # Its last three bytes, in which its end may have begun.
+        self._head_tail = b""
         self._head_handle: asyncio.TimerHandle | None = None
         self._last_body: StreamReader | None = None
         # Whether a head of this connection may have been larger than allowed; measuring each would
@@ -106,15 +109,12 @@ class BoundedProtocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse; bound the time and the size of a head that comes in pieces."""
-        body = self._last_body
-        is_amid_body = body is not None and not body.is_eof()
-        if not is_amid_body:
+        if not self._is_amid_body():
             # Bodies are not searched: they may be large, and hold anything.
-            end = data.find(b"\r\n\r\n") + 4
-            if 3 < end < len(data) and (b"lose" in data or b"/1.0" in data):
+            end = self._find_end_of_head(data)
+            if 0 < end < len(data):
                 data = self._receive_heads(data, end)
-                body = self._last_body
-                is_amid_body = body is not None and not body.is_eof()
+        is_amid_body = self._is_amid_body()
         count = self._request_count
         RequestHandler.data_received(self, data)
         if self._request_count != count:
@@ -122,6 +122,7 @@ class BoundedProtocol(RequestHandler):
             if self._head_bytes + len(data) > self._limits.header_bytes:
                 self.must_measure = True
             self._head_bytes = 0
+            self._head_tail = b""
             message, body = self._messages[-1]
             if isinstance(message, _ErrInfo):
                 self._break_body()
@@ -130,6 +131,7 @@ class BoundedProtocol(RequestHandler):
         elif data and not is_amid_body and not self._buffer_paused:
             # No head is whole yet, whether or not another request is being served.
             self._head_bytes += len(data)
+            self._head_tail = (self._head_tail + data[-3:])[-3:]
             if self._head_handle is None:
                 self._arm()
             if self._head_bytes > 2 * self._limits.header_bytes:
@@ -144,10 +146,20 @@ class BoundedProtocol(RequestHandler):
         for _ in range(_MOST_HEADS_APART):
             self.data_received(data[:end])
             data = data[end:]
-            end = data.find(b"\r\n\r\n") + 4
-            if not 3 < end < len(data):
+            end = 0 if self._is_amid_body() else self._find_end_of_head(data)
+            if not 0 < end < len(data):
                 break
         return data
+
+    def _find_end_of_head(self, data: bytes) -> int:
+        """Give where the open head ends within `data`, though it may have begun before; or 0."""
+        tail = self._head_tail
+        found = (tail + data).find(b"\r\n\r\n") if tail else data.find(b"\r\n\r\n")
+        return max(0, found + 4 - len(tail)) if found >= 0 else 0
+
+    def _is_amid_body(self) -> bool:
+        body = self._last_body
+        return body is not None and not body.is_eof()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Disarm the timer, and make room for another."""
@@ -326,6 +338,11 @@ class FrontProtocol(BoundedProtocol):
         """Note that the connection is closed, as soon as the request has been recorded."""
         self._loop.call_soon(self.connection_lost, None)
 
+    def announce_end(self) -> None:
+        """Have the answer under way say that it is the last one, unless its head has gone."""
+        if self._request_in_progress and self._current_request is not None:
+            cast(Exchange, self._current_request).keep_alive = False
+
     def close_if_idle(self) -> None:
         """Close, unless a request has arrived that is not answered yet."""
         waiter = self._waiter
@@ -370,6 +387,8 @@ class FrontServer(web.Server):
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         step = 0.001
+        for connection in self.connections:
+            cast(FrontProtocol, connection).announce_end()
         while self._connections and loop.time() < end:
             for connection in self.connections:
                 cast(FrontProtocol, connection).close_if_idle()

@@ -335,9 +335,11 @@ def forwarding_headers(
 
 
 def forwarded_scheme(received: Iterable[HeaderPair]) -> str | None:
-    """Give the scheme that X-Forwarded-Proto says, by its last line; None when it says none."""
+    """Give the scheme that X-Forwarded-Proto says last, over all its lines; None when none."""
     scheme = None
     for name, value in received:
-        if name.lower() == b"x-forwarded-proto" and value.lower() in (b"http", b"https"):
-            scheme = value.decode("ascii").lower()
+        if name.lower() == b"x-forwarded-proto":
+            last = value.rpartition(b",")[2].strip(b" \t").lower()
+            if last in (b"http", b"https"):
+                scheme = last.decode("ascii")
     return scheme

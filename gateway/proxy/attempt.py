@@ -144,7 +144,8 @@ class Attempt:
         if self._is_reused and failure.was_closed_untouched:
             # It had closed the kept-alive connection meanwhile, which is no fault.
             self._needs_new_connection = True
-            is_safe = request.body is None and request.method in _REPEATED_METHODS
+            has_body = request.body is not None and request.body.length != 0
+            is_safe = not has_body and request.method in _REPEATED_METHODS
             return is_safe and upstream.may_repeat()
         if failure.reason is not Reason.UPSTREAM_INVALID:
             upstream.note_failure(server)

@@ -1,5 +1,7 @@
 """Attacks by framing: where a request ends is never in doubt."""
 
+import asyncio
+
 import pytest
 
 from tests.attacks.wire import CHUNKED, GET, HOST, get, post, refused
@@ -224,15 +226,28 @@ async def test_a09_trailer_of_a_request_reaches_nobody(
 REFUSED = {
     "Content-Length": b"Content-Length: 40\r\n\r\n",
     "Transfer-Encoding": b"Transfer-Encoding: identity\r\n\r\n",
-    "Host of the request behind": b"Host: admin.example\r\n\r\n" + GET,
 }
 
 
 @pytest.mark.parametrize("trailers", REFUSED.values(), ids=REFUSED.keys())
 async def test_a09_trailer_that_means_framing_is_a_400(stage: Stage, trailers: bytes) -> None:
-    """So is one that the parser takes for the field of a request behind it."""
     refusal = await refused(stage, post(CHUNKED, body=b"1\r\na\r\n0\r\n" + trailers))
     assert (refusal.status, refusal.reason) == (400, "malformed_request")
+
+
+async def test_a09_trailer_is_no_field_of_the_request_behind(stage: Stage) -> None:
+    """The parser takes it for one: so the connection ends, and nobody serves what stands behind."""
+    await stage.open()
+    trailer = b"Host: admin.example\r\n\r\n"
+    client = await stage.client(post(CHUNKED, body=b"1\r\na\r\n0\r\n" + trailer + GET))
+    service = await stage.accept()
+    await service.head()
+    assert await service.exactly(len(b"1\r\na\r\n0\r\n\r\n")) == b"1\r\na\r\n0\r\n\r\n"
+    service.send(OK)
+    answers = await client.rest_until_broken()
+    assert answers.count(b"HTTP/1.1 200 ") == answers.count(b"HTTP/1.1 ") == 1
+    await stage.close()
+    assert stage.service.is_untouched
 
 
 INNER = b"GET /admin HTTP/1.1\r\nX: y\r\n"
@@ -364,6 +379,29 @@ async def test_a12_nothing_behind_a_close_in_the_same_segment_is_served(
     assert await client.rest_until_broken() == b""
     await stage.close()
     assert await service.rest_until_broken() == b""
+    assert stage.service.is_untouched
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        get(HOST, b"Connection: CLOSE", target=b"/nothing"),
+        get(HOST, target=b"/nothing", version=b"HTTP/1.0"),
+    ],
+    ids=["CLOSE", "HTTP/1.0"],
+)
+async def test_a12_wherever_the_segments_part_the_last_request_is_answered(
+    stage: Stage, last: bytes
+) -> None:
+    await stage.open()
+    for cut in range(len(last)):
+        client = await stage.client(last[:cut])
+        for _ in range(5):
+            await asyncio.sleep(0)  # in which the gateway receives the first part by itself
+        client.send(last[cut:] + GET)
+        answers = await client.rest_until_broken()
+        assert answers.count(b" 404 Not Found\r\n") == 1, cut
+        assert answers.count(b"HTTP/1.1 ") == 1, cut
     assert stage.service.is_untouched
 
 

@@ -291,10 +291,21 @@ def test_what_a_trusted_proxy_says_of_its_way_is_extended():
     }
 
 
-@pytest.mark.parametrize("proto", [b"", b"ftp", b"https, http", b"https\xff", b"javascript"])
+@pytest.mark.parametrize(
+    "proto", [b"", b"ftp", b"https, http", b"https\xff", b"javascript", b"https,"]
+)
 def test_a_trusted_proxys_scheme_is_http_or_https(proto):
     received = [(b"X-Forwarded-Proto", proto)]
     assert forwarding(received)[b"X-Forwarded-Proto"] == b"http"
+
+
+@pytest.mark.parametrize(
+    "lines", [[b"https"], [b"https, https"], [b"http,HTTPS "], [b"http", b"https"], [b"https", b""]]
+)
+def test_the_scheme_that_is_said_last_counts_in_lines_and_in_lists(lines):
+    """They mean the same (RFC 9110, section 5.3)."""
+    received = [(b"X-Forwarded-Proto", line) for line in lines]
+    assert forwarding(received)[b"X-Forwarded-Proto"] == b"https"
 
 
 # --- What moves an upstream to another path ---

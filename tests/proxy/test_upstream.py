@@ -285,6 +285,36 @@ async def test_safe_request_is_sent_again_when_a_used_connection_closes(
     await assert_results(stage, answered=2, unavailable=1)
 
 
+async def test_a_body_of_no_bytes_is_none(stage: Stage) -> None:
+    await stage.open()
+    client, used = await used_connection(stage)
+    client.send(GET.replace(b"\r\n\r\n", b"\r\nContent-Length: 0\r\n\r\n"))
+    await used.head()
+    used.close()
+    fresh = await stage.accept()
+    await fresh.head()
+    fresh.send(OK)
+    assert (await client.answer()).status == 200
+
+
+async def test_answer_that_begins_while_the_gateway_drains_says_that_it_is_the_last(
+    stage: Stage,
+) -> None:
+    """So that no client sends a next request into a connection that ends."""
+    await stage.open()
+    client = await stage.client(GET)
+    service = await stage.accept()
+    await service.head()
+    draining = asyncio.create_task(stage.stop())
+    while not stage.gateway.is_draining:  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0)
+    service.send(OK)
+    assert (await client.answer()).fields["connection"] == "close"
+    assert await client.rest() == b""
+    await draining
+
+
 async def test_it_is_sent_again_only_once(stage: Stage) -> None:
     await stage.open()
     client, used = await used_connection(stage)
