@@ -42,11 +42,9 @@ async def open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> di
         stack.push_async_callback(upstream.close)
         await upstream.open(described.timeouts.connect)
         if described.health_check is not None:
-            check = HealthCheck(
-                described.health_check.path,
-                described.health_check.interval,
-                described.health_check.timeout,
-            )
+            asked = described.health_check
+            host = None if asked.host is None else asked.host.encode("ascii")
+            check = HealthCheck(asked.path, asked.interval, asked.timeout, host)
             task = asyncio.create_task(watch_health(upstream, check))
             stack.callback(task.cancel)
     return upstreams

@@ -17,11 +17,15 @@ _FAILURES_TO_BE_UNHEALTHY = 2
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """What is asked, how often, and how long the answer may take; in seconds."""
+    """What is asked, how often, and how long the answer may take; in seconds.
+
+    `host` None is the server's own.
+    """
 
     path: str
     interval: float
     timeout: float
+    host: bytes | None = None
 
 
 async def watch_health(upstream: Upstream, check: HealthCheck) -> None:
@@ -59,7 +63,7 @@ async def _find_problem(server: Server, check: HealthCheck) -> str | None:
             connection.begin(
                 b"GET %b HTTP/1.1\r\nHost: %b\r\nUser-Agent: gateway-health-check\r\n"
                 b"Accept: */*\r\nConnection: close\r\n\r\n"
-                % (check.path.encode("ascii"), server.origin.authority),
+                % (check.path.encode("ascii"), check.host or server.origin.authority),
                 is_head=False,
             )
             await connection.wait_for_head()

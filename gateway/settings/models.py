@@ -69,8 +69,8 @@ class UpstreamTimeoutSettings(Settings):
     )
     total: Annotated[float | None, _TOTAL] = Field(
         default=None,
-        description="How long a request and its whole answer may take; after that 504, or the "
-        "answer is broken off. Without it, only the others count. Tunnels have no such bound.",
+        description="How long a request and its whole answer may take; after that 504 (503 while "
+        "all connections are taken), or the answer is broken off. Without it, only the others count. Tunnels have no such bound.",
     )
 
 
@@ -111,6 +111,9 @@ class HealthCheckSettings(Settings):
     path: Annotated[str, scalars.CHECK_PATH] = Field(
         description="What is asked for with GET; any answer below 400 is healthy."
     )
+    host: Annotated[
+        str | None, scalars.ROUTE_HOST, Derived("that by which each stands in `servers`")
+    ] = Field(default=None, description="The Host that is asked for.")
     interval: Annotated[float, scalars.duration("100ms", "1h")] = Field(
         default=5.0, description="The time between two questions."
     )

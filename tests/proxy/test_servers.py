@@ -315,10 +315,15 @@ async def test_failures_count_only_in_a_row(stage: Stage, pair: list[Service]) -
 
 async def check_peer(service: Service) -> Peer:
     """Take the connection of a health check."""
+    peer, _ = await take_check(service)
+    return peer
+
+
+async def take_check(service: Service) -> tuple[Peer, Seen]:
     peer = await service.accept()
     seen = Seen(await peer.head())
     assert seen.line == b"GET /healthz HTTP/1.1"
-    return peer
+    return peer, seen
 
 
 CHECK = {"path": "/healthz", "interval": "100ms", "timeout": "5s"}
@@ -344,6 +349,16 @@ async def test_server_that_fails_two_checks_gets_no_requests_until_one_succeeds(
     for peer in checks:
         peer.send(OK.replace(b"200 OK", b"302 Found"))
     await is_up(stage, sick, expected=True)
+
+
+@pytest.mark.parametrize("host", [None, "shop.internal"])
+async def test_check_asks_for_the_server_s_own_host_or_the_one_it_is_given(
+    stage: Stage, pair: list[Service], host: str | None
+) -> None:
+    keys = {} if host is None else {"host": host}
+    await open_before(stage, pair[:1], health_check={**CHECK, **keys})
+    _, seen = await take_check(pair[0])
+    assert seen.values(b"Host") == [(host or label(pair[0])).encode()]
 
 
 async def test_check_that_is_not_answered_in_time_has_failed(
