@@ -70,7 +70,8 @@ class UpstreamTimeoutSettings(Settings):
     total: Annotated[float | None, _TOTAL] = Field(
         default=None,
         description="How long a request and its whole answer may take; after that 504 (503 while "
-        "all connections are taken), or the answer is broken off. Without it, only the others count. Tunnels have no such bound.",
+        "all connections are taken), or the answer is broken off. Without it, only the others "
+        "count. Tunnels have no such bound.",
     )
 
 
