@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from gateway.introspection.calls import CallLimits, ServerCalls
+from gateway.introspection.circuit import STATES, CircuitBreaker
 from gateway.introspection.revocations import publish
 from gateway.introspection.rfc7662 import HttpIntrospector
 from gateway.policy.interfaces import Introspector
@@ -36,25 +38,43 @@ async def open_introspectors(
     metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
         introspectors: dict[str, Introspector] = {}
+        circuits: dict[str, CircuitBreaker] = {}
         for name, server in settings.authorization_servers.items():
             if server.introspection is not None:
                 asked = server.introspection
+                limits = asked.timeouts
                 client = HttpIntrospector(
+                    ServerCalls(CallLimits(limits.connect, limits.total, asked.calls)),
                     issuer=asked.issuer,
                     url=asked.url,
                     client_id=asked.client_id,
                     client_secret=asked.client_secret.get_secret_value(),
-                    timeout=asked.timeout,
                 )
                 stack.push_async_callback(client.close)
-                introspectors[name] = client
+                introspectors[name] = circuit = CircuitBreaker(name, client)
+                stack.push_async_callback(circuit.close)
+                circuits[name] = circuit
             else:
                 embedded = await asyncio.to_thread(
                     _open_embedded, name, settings, metrics, log_request
                 )
                 stack.push_async_callback(embedded.close)
                 introspectors[name] = embedded
+        _add_gauge(metrics, circuits)
         yield introspectors
+
+
+def _add_gauge(metrics: Metrics, circuits: Mapping[str, CircuitBreaker]) -> None:
+    metrics.add_gauge(
+        "gateway_authorization_server_state",
+        "Workers by whether they ask a foreign authorization server, or why they do not",
+        ("authorization_server", "state"),
+        lambda: [
+            ((name, state), int(circuit.state == state))
+            for name, circuit in circuits.items()
+            for state in STATES
+        ],
+    )
 
 
 def _open_embedded(

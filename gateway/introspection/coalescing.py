@@ -2,9 +2,14 @@
 
 import asyncio
 import time
+from typing import get_args
 
 from gateway.introspection.cache import Answer, Flight, IntrospectionCache, cache_key
-from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspector
+from gateway.policy.interfaces import (
+    AuthorizationServerUnavailable,
+    FailureKind,
+    Introspector,
+)
 from gateway.policy.token import Token
 from gateway.telemetry.metrics import Metrics
 
@@ -28,6 +33,8 @@ class CachedIntrospector:
         for result in ("active", "inactive", "error"):
             metrics.introspections.start_at_zero(name, result)
         metrics.introspection_duration.start_at_zero(name)
+        for kind in get_args(FailureKind):
+            metrics.introspection_errors.start_at_zero(name, kind)
         self._lookups = metrics.cache_lookups
 
     def remembered(self, token: str) -> Answer | None:
@@ -64,14 +71,21 @@ class CachedIntrospector:
     async def _ask_once(self, token: str, flight: Flight) -> Answer | None:
         started = time.perf_counter()
         result = "error"
+        was_asked = True
         try:
             verdict = await self._introspector.introspect(token)
             result = "active" if isinstance(verdict, Token) else "inactive"
             return self._cache.land(flight, verdict)
+        except AuthorizationServerUnavailable as error:
+            self._metrics.introspection_errors.count(self.name, error.kind)
+            was_asked = error.kind != "circuit_open"
+            raise
         finally:
             self._cache.abandon(flight)
-            self._metrics.introspections.count(self.name, result)
-            self._metrics.introspection_duration.observe(self.name, time.perf_counter() - started)
+            if was_asked:
+                seconds = time.perf_counter() - started
+                self._metrics.introspections.count(self.name, result)
+                self._metrics.introspection_duration.observe(self.name, seconds)
 
     def _settle(self, key: bytes, task: asyncio.Task[Answer]) -> None:
         if self._questions.get(key) is task:

@@ -4,6 +4,7 @@ It reads top-down: route, token, who vouches for it, what the route demands. Wha
 yes is a Rejection.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,15 +91,19 @@ async def judge_token(
         try:
             answer = await introspector.ask(token)
         except AuthorizationServerUnavailable as error:
-            return Judgement(
-                route,
-                Rejection(Reason.AUTHORIZATION_SERVER_UNAVAILABLE, detail=str(error)),
-            )
+            return Judgement(route, _reject_unavailable(error))
     verdict = answer.verdict
     if isinstance(verdict, Inactive):
         return Judgement(route, Rejection(verdict.reason), answer)
     return Judgement(
         route, decide(route, verdict, time.time()), answer, keeps_authorization=route.forward_token
+    )
+
+
+def _reject_unavailable(error: AuthorizationServerUnavailable) -> Rejection:
+    seconds = None if error.retry_after is None else max(1, math.ceil(error.retry_after))
+    return Rejection(
+        Reason.AUTHORIZATION_SERVER_UNAVAILABLE, detail=str(error), retry_after=seconds
     )
 
 

@@ -5,9 +5,35 @@ from typing import Literal, Protocol, Self
 
 from gateway.policy.token import Inactive, Token
 
+FailureKind = Literal[
+    "unreachable",
+    "timeout",
+    "credentials_refused",
+    "throttled",
+    "server_error",
+    "unexpected_answer",
+    "circuit_open",
+]
+"""Why an authorization server could not say it.
+
+No connection, or it broke; no answer in time; it refuses the gateway itself (401, 403); it has had
+enough of us (429); it failed (5xx); what it said makes no sense; it was not asked, because it has
+failed too often.
+"""
+
 
 class AuthorizationServerUnavailable(Exception):  # noqa: N818 - a state of the server, not a fault here
-    """Nobody could say whether the token is good. Its text is for the log, never for the client."""
+    """Nobody could say whether the token is good. Its text is for the log, never for the client.
+
+    `retry_after` is in seconds, None when nothing is known of it.
+    """
+
+    def __init__(
+        self, detail: str, kind: FailureKind = "unreachable", retry_after: float | None = None
+    ) -> None:
+        self.kind: FailureKind = kind
+        self.retry_after = retry_after
+        super().__init__(detail)
 
 
 class RevocationNotAcknowledged(Exception):  # noqa: N818 - a state of the workers, not a fault here

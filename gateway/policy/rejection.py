@@ -5,7 +5,7 @@ its row gives the status, the OAuth error code (RFC 6750, section 3.1) and the w
 answer ever comes from the request.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -233,7 +233,8 @@ class Rejection:
     For `insufficient_scope`, `required` are all the scopes that the route names, `missing` those of
     them that the token lacks and needs, `any_of` those of which it needs one and has none. `allow`
     are the methods of the path pattern, for `method_not_allowed`. `is_full` tells an upstream that
-    has enough to do from one that cannot be reached. `detail` is for the operator's log alone.
+    has enough to do from one that cannot be reached. `retry_after` is in seconds, where more is
+    known of it than the table says. `detail` is for the operator's log alone.
     """
 
     reason: Reason
@@ -243,8 +244,10 @@ class Rejection:
     allow: tuple[str, ...] = ()
     detail: str = ""
     is_full: bool = False
+    retry_after: int | None = None
 
     @property
     def refusal(self) -> Refusal:
         """The row of the table that says what it looks like."""
-        return _UPSTREAM_FULL if self.is_full else REFUSALS[self.reason]
+        row = _UPSTREAM_FULL if self.is_full else REFUSALS[self.reason]
+        return row if self.retry_after is None else replace(row, retry_after=self.retry_after)

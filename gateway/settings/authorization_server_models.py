@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
-from gateway.settings import people, scalars
+from gateway.settings import literals, people, scalars
 from gateway.settings.addresses import Address
 from gateway.settings.database import DatabaseUrl
 from gateway.settings.secret import Secret
@@ -78,6 +78,17 @@ class EmbeddedSettings(Settings):
     )
 
 
+class IntrospectionTimeoutSettings(Settings):
+    """How long a foreign authorization server may take."""
+
+    connect: Annotated[float, scalars.duration("10ms", "60s")] = Field(
+        default=1.0, description="How long connecting to it may take."
+    )
+    total: Annotated[float, scalars.duration("10ms", "60s")] = Field(
+        default=2.0, description="How long one answer may take, with all that comes before it."
+    )
+
+
 class IntrospectionSettings(Settings):
     """A foreign authorization server that is asked about every token (RFC 7662)."""
 
@@ -93,9 +104,14 @@ class IntrospectionSettings(Settings):
     client_secret: Annotated[SecretStr, Secret()] = Field(
         description="That client's secret: `{env: NAME}`, `{file: PATH}` or the text itself.",
     )
-    timeout: Annotated[float, scalars.duration("10ms", "60s")] = Field(
-        default=2.0,
-        description="How long one answer may take; after that, requests are refused with 503.",
+    timeouts: IntrospectionTimeoutSettings = Field(
+        default_factory=IntrospectionTimeoutSettings,
+        description="How long to wait for it; after that, requests are refused with 503.",
+    )
+    calls: Annotated[int, literals.WholeNumber(1, 10_000)] = Field(
+        default=64,
+        description="How many questions are on their way to it at the same time, at most; others "
+        "wait, within their own time.",
     )
 
 

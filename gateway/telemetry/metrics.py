@@ -76,6 +76,11 @@ class Metrics:
             "Time that an authorization server took to answer",
             "authorization_server",
         )
+        self.introspection_errors = Counter(
+            "gateway_introspection_errors_total",
+            "Questions about tokens that an authorization server left open, by why",
+            ("authorization_server", "kind"),
+        )
         self.cache_lookups = Counter(
             "gateway_introspection_cache_lookups_total",
             "Look-ups in the cache of introspection answers",

@@ -40,7 +40,7 @@ def guard_settings(authorization_server, url: str, upstream: str) -> dict[str, o
                     "url": f"{url}/oauth2/introspect",
                     "client_id": "guard",
                     "client_secret": authorization_server.secrets["guard"],
-                    "timeout": "60s",
+                    "timeouts": {"total": "60s"},
                 }
             }
         },

@@ -15,6 +15,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.introspection.calls import CallLimits, ServerCalls
 from gateway.introspection.rfc7662 import HttpIntrospector, read_answer
 from gateway.policy.interfaces import AuthorizationServerUnavailable
 from gateway.policy.rejection import Reason
@@ -28,8 +29,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def introspector(url: str, **options) -> AsyncIterator[HttpIntrospector]:
-    settings = {"issuer": ISSUER, "client_id": "guard", "client_secret": "secret", "timeout": 5.0}
-    client = HttpIntrospector(url=url, **(settings | options))
+    limits = CallLimits(options.pop("connect", 5.0), options.pop("timeout", 5.0), 64)
+    settings = {"issuer": ISSUER, "client_id": "guard", "client_secret": "secret"}
+    client = HttpIntrospector(ServerCalls(limits), url=url, **(settings | options))
     try:
         yield client
     finally:
