@@ -6,37 +6,41 @@ AuthorizationServerUnavailable: an outage is never the client's fault.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from urllib.parse import quote_plus
-
-import aiohttp
+from urllib.parse import urlencode
 
 from gateway.introspection.calls import Reply, ServerCalls
+from gateway.introspection.client_authentication import Authenticate
 from gateway.policy.interfaces import AuthorizationServerUnavailable
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token
 
 
 class HttpIntrospector:
-    """Asks an introspection endpoint, with client_secret_basic (RFC 6749, section 2.3.1)."""
+    """Asks an introspection endpoint; `find_url` gives it each time, `authenticate` who asks."""
 
     def __init__(
-        self, calls: ServerCalls, *, issuer: str, url: str, client_id: str, client_secret: str
+        self,
+        calls: ServerCalls,
+        *,
+        issuer: str,
+        find_url: Callable[[], Awaitable[str]],
+        authenticate: Authenticate,
     ) -> None:
         self._calls = calls
         self._issuer = issuer
-        self._url = url
-        self._authorization = aiohttp.encode_basic_auth(
-            quote_plus(client_id), quote_plus(client_secret)
-        )
+        self._find_url = find_url
+        self._authenticate = authenticate
 
     async def introspect(self, token: str) -> Token | Inactive:
         """Ask about a token. Raises AuthorizationServerUnavailable."""
-        form = f"token={quote_plus(token)}&token_type_hint=access_token".encode("ascii")
-        reply = await self._calls.post(self._url, form, {"Authorization": self._authorization})
+        url = await self._find_url()
+        credentials = self._authenticate()
+        form = {"token": token, "token_type_hint": "access_token", **credentials.form}
+        reply = await self._calls.post(url, urlencode(form).encode("ascii"), credentials.headers)
         if reply.status != HTTPStatus.OK:
-            raise _explain(reply, self._url)
+            raise _explain(reply, url)
         return read_answer(reply.body, self._issuer)
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ The way of a file, one module each:
 All findings come at once, each with its line; `findings` says what one is.
 """
 
-from gateway.settings.addresses import Address, ListenAddress, UnixAddress
+from gateway.settings.addresses import Address, ListenAddress, UnixAddress, is_endpoint_of
 from gateway.settings.authorization_server_models import (
     AuthorizationServerSettings,
     EmbeddedSettings,
@@ -27,11 +27,13 @@ from gateway.settings.loading import Examination, examine, load
 from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
 from gateway.settings.route_models import RequireSettings
 from gateway.settings.routes import compile_routes
-from gateway.settings.tls_models import TlsSettings, UpstreamTlsSettings
+from gateway.settings.signing_keys import SigningKey, load_signing_key
+from gateway.settings.tls_models import ClientTlsSettings, TlsSettings, UpstreamTlsSettings
 
 __all__ = [
     "Address",
     "AuthorizationServerSettings",
+    "ClientTlsSettings",
     "EmbeddedSettings",
     "Examination",
     "Finding",
@@ -43,6 +45,7 @@ __all__ = [
     "SettingsError",
     "SettingsUnreadable",
     "Severity",
+    "SigningKey",
     "TlsSettings",
     "UnixAddress",
     "UnusablePair",
@@ -50,6 +53,8 @@ __all__ = [
     "UpstreamTlsSettings",
     "compile_routes",
     "examine",
+    "is_endpoint_of",
     "load",
     "load_client_context",
+    "load_signing_key",
 ]

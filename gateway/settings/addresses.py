@@ -304,3 +304,19 @@ def _unbracket(host: str) -> str:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def is_endpoint_of(url: str, issuer: str) -> bool:
+    """Say whether an issuer may name such a URL as an endpoint of its own.
+
+    https; or plain http on loopback, for an issuer that is there itself: no server on the network
+    sends the gateway to services of this machine.
+    """
+    try:
+        origin, _ = split_url(url, ("https", "http"))
+        own, _ = split_url(issuer, ("https", "http"))
+    except Problem:
+        return False
+    if own.scheme == "https":
+        return origin.scheme == "https" and (is_loopback(own.host) or not is_loopback(origin.host))
+    return origin.is_secure

@@ -1,7 +1,8 @@
 """Who vouches for tokens: the sections of the configuration about authorization servers."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
@@ -11,7 +12,11 @@ from gateway.settings.database import DatabaseUrl
 from gateway.settings.secret import Secret
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Derived, Section, Table
-from gateway.settings.tls_models import TlsSettings
+from gateway.settings.tls_models import ClientTlsSettings, TlsSettings
+
+ClientAuthentication = Literal[
+    "client_secret_basic", "client_secret_post", "private_key_jwt", "bearer_token"
+]
 
 
 class BrandSettings(Settings):
@@ -95,14 +100,40 @@ class IntrospectionSettings(Settings):
     issuer: Annotated[str, scalars.FOREIGN_ISSUER] = Field(
         description="Its issuer identifier, exactly as its tokens and metadata have it.",
     )
-    url: Annotated[str, scalars.INTROSPECTION_URL] = Field(
+    url: Annotated[
+        str | None,
+        scalars.INTROSPECTION_URL,
+        Derived("what the metadata of `issuer` says (RFC 8414, or OpenID Connect's)"),
+    ] = Field(
+        default=None,
         description="Its introspection endpoint; https, or http on loopback.",
     )
-    client_id: Annotated[str, scalars.CLIENT_ID] = Field(
-        description="The client that the gateway authenticates as when it asks.",
+    authentication: Annotated[
+        ClientAuthentication,
+        scalars.choice(
+            "client_secret_basic", "client_secret_post", "private_key_jwt", "bearer_token"
+        ),
+    ] = Field(
+        default="client_secret_basic",
+        description="How the gateway says who it is: with its secret in the head or in the form "
+        "(RFC 6749, section 2.3.1), with an assertion that it signs (RFC 7523), or with a token.",
     )
-    client_secret: Annotated[SecretStr, Secret()] = Field(
+    client_id: Annotated[str | None, scalars.CLIENT_ID] = Field(
+        default=None,
+        description="The client that the gateway authenticates as; not with `bearer_token`.",
+    )
+    client_secret: Annotated[SecretStr | None, Secret()] = Field(
+        default=None,
         description="That client's secret: `{env: NAME}`, `{file: PATH}` or the text itself.",
+    )
+    private_key: Annotated[Path | None, scalars.FILE] = Field(
+        default=None,
+        description="For `private_key_jwt`, the PEM file with the key: RSA (signs RS256), P-256 "
+        "(ES256), P-384 (ES384) or Ed25519 (EdDSA), unencrypted.",
+    )
+    bearer_token: Annotated[SecretStr | None, Secret()] = Field(
+        default=None,
+        description="For `bearer_token`, the access token that allows the gateway to ask.",
     )
     timeouts: IntrospectionTimeoutSettings = Field(
         default_factory=IntrospectionTimeoutSettings,
@@ -112,6 +143,9 @@ class IntrospectionSettings(Settings):
         default=64,
         description="How many questions are on their way to it at the same time, at most; others "
         "wait, within their own time.",
+    )
+    tls: Annotated[ClientTlsSettings | None, Section(ClientTlsSettings)] = Field(
+        default=None, description="Whom to trust over there, and who the gateway is."
     )
 
 

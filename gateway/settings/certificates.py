@@ -94,6 +94,11 @@ def load_client_context(
     return context
 
 
+def read_key(path: Path) -> bytes:
+    """Read the file of a private key in PEM form. Raises UnusablePair."""
+    return _read(path, "key", _KEY)
+
+
 def _load_pair(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     _read(certificate, "certificate", _CERTIFICATE)
     _read(key, "key", _KEY)

@@ -2,14 +2,21 @@
 
 import os
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import SecretStr
 
 from gateway.settings.addresses import ListenAddress, Origin, UnixAddress, is_every_interface
-from gateway.settings.authorization_server_models import EmbeddedSettings
+from gateway.settings.authorization_server_models import (
+    AuthorizationServerSettings,
+    EmbeddedSettings,
+    IntrospectionSettings,
+)
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
-from gateway.settings.tls_models import TlsSettings, UpstreamTlsSettings
+from gateway.settings.tls_models import ClientTlsSettings, TlsSettings
+
+ClientTls = TypeVar("ClientTls", bound=ClientTlsSettings)
 
 
 def derive_origin(
@@ -52,11 +59,7 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
     """
     state_dir = locate_state_dir(settings, folder)
     servers = {
-        name: server.model_copy(
-            update={"embedded": _complete_embedded(server.embedded, state_dir, folder)}
-        )
-        if server.embedded is not None
-        else server
+        name: _complete_server(server, state_dir, folder)
         for name, server in settings.authorization_servers.items()
     }
     routes = tuple(_complete_route(route, settings) for route in settings.routes)
@@ -84,6 +87,17 @@ def _complete_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:
     return tls.model_copy(update={"certificate": folder / tls.certificate, "key": folder / tls.key})
 
 
+def _complete_server(
+    server: AuthorizationServerSettings, state_dir: Path, folder: Path
+) -> AuthorizationServerSettings:
+    update: dict[str, object] = {}
+    if server.embedded is not None:
+        update["embedded"] = _complete_embedded(server.embedded, state_dir, folder)
+    if server.introspection is not None:
+        update["introspection"] = _complete_introspection(server.introspection, folder)
+    return server.model_copy(update=update)
+
+
 def _complete_embedded(
     embedded: EmbeddedSettings, state_dir: Path, folder: Path
 ) -> EmbeddedSettings:
@@ -106,7 +120,17 @@ def _complete_upstream(upstream: UpstreamSettings, folder: Path) -> UpstreamSett
     )
 
 
-def locate_files(tls: UpstreamTlsSettings, folder: Path) -> UpstreamTlsSettings:
+def _complete_introspection(asked: IntrospectionSettings, folder: Path) -> IntrospectionSettings:
+    key = asked.private_key
+    return asked.model_copy(
+        update={
+            "tls": asked.tls and locate_files(asked.tls, folder),
+            "private_key": None if key is None else folder / key,
+        }
+    )
+
+
+def locate_files(tls: ClientTls, folder: Path) -> ClientTls:
     """Give the section with absolute paths."""
     paths = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
     return tls.model_copy(

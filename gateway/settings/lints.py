@@ -194,8 +194,9 @@ def warn_of_plain_public_url(draft: Draft) -> None:
 def warn_of_plain_secrets(draft: Draft) -> None:
     """A secret in the file is read by everybody who reads the file."""
     secrets: list[KeyPath] = [
-        ("authorization_servers", name, "introspection", "client_secret")
+        ("authorization_servers", name, "introspection", key)
         for name in draft.names("authorization_servers")
+        for key in ("client_secret", "bearer_token")
     ]
     secrets += [
         ("authorization_servers", name, "embedded", "database")

@@ -18,7 +18,12 @@ from gateway.settings.completion import (
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, join_words, quoted, render_path, suggest
-from gateway.settings.tls import check_certificates, check_upstream_tls
+from gateway.settings.foreign_servers import check_authentication
+from gateway.settings.tls import (
+    check_certificates,
+    check_introspection_tls,
+    check_upstream_tls,
+)
 
 Rule = Callable[[Draft], None]
 
@@ -318,6 +323,8 @@ RULES: Final[tuple[Rule, ...]] = (
     check_database_path,
     check_certificates,
     check_upstream_tls,
+    check_introspection_tls,
+    check_authentication,
     check_listeners,
     check_upstreams,
     check_route_names,

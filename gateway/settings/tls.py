@@ -18,7 +18,7 @@ from gateway.settings.certificates import (
 from gateway.settings.completion import locate_files
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted
-from gateway.settings.tls_models import TlsSettings
+from gateway.settings.tls_models import ClientTlsSettings, TlsSettings
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,36 @@ def check_upstream_tls(draft: Draft) -> None:
         ):
             what = "no server of this upstream is https"
             draft.error(path, "unused-tls", what, "write https:// in servers, or remove tls")
-        for part, other in (("certificate", "key"), ("key", "certificate")):
-            if draft.has(*path, part) and not draft.has(*path, other):
-                what = f"the gateway has a {part} here and no {other}"
-                draft.error((*path, part), "half-a-pair", what, f"add {other}")
-        tls = locate_files(upstream.tls, draft.reading.folder)
-        try:
-            load_client_context(tls.ca, tls.certificate, tls.key)
-        except UnusablePair as unusable:
-            draft.refuse((*path, unusable.part), unusable.problem)
+        _check_client_tls(draft, path, upstream.tls)
+
+
+def check_introspection_tls(draft: Draft) -> None:
+    """What `tls` of a foreign authorization server names is there and can be used."""
+    for name in draft.names("authorization_servers"):
+        above: KeyPath = ("authorization_servers", name, "introspection")
+        path = (*above, "tls")
+        if not draft.is_whole(*above) or not _is_given(draft, *path):
+            continue
+        asked = draft.settings.authorization_servers[name].introspection
+        if asked is not None and asked.tls is not None:
+            asked_at = asked.url or asked.issuer
+            is_known = draft.is_sound(*above, "url") and draft.is_sound(*above, "issuer")
+            if is_known and asked_at.startswith("http:"):
+                what = "this authorization server is not asked by https"
+                draft.error(path, "unused-tls", what, "write https://, or remove tls")
+            _check_client_tls(draft, path, asked.tls)
+
+
+def _check_client_tls(draft: Draft, path: KeyPath, tls: ClientTlsSettings) -> None:
+    for part, other in (("certificate", "key"), ("key", "certificate")):
+        if draft.has(*path, part) and not draft.has(*path, other):
+            what = f"the gateway has a {part} here and no {other}"
+            draft.error((*path, part), "half-a-pair", what, f"add {other}")
+    located = locate_files(tls, draft.reading.folder)
+    try:
+        load_client_context(located.ca, located.certificate, located.key)
+    except UnusablePair as unusable:
+        draft.refuse((*path, unusable.part), unusable.problem)
 
 
 def warn_of_certificates(draft: Draft) -> None:

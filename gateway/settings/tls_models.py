@@ -20,22 +20,27 @@ class TlsSettings(Settings):
     )
 
 
-class UpstreamTlsSettings(Settings):
-    """Whom to trust behind `https://` servers, and who the gateway is to them; read at start."""
+class ClientTlsSettings(Settings):
+    """Whom to trust behind `https://`, and who the gateway is over there; read at start."""
 
     ca: Annotated[Path | None, scalars.FILE] = Field(
         default=None,
         description="The PEM file with the authorities that may vouch for the servers, and no "
         "others; the system's when left out.",
     )
-    server_name: Annotated[str | None, scalars.ROUTE_HOST] = Field(
-        default=None,
-        description="The name that the servers' certificates must be good for, in place of the "
-        "host by which each stands in `servers`.",
-    )
     certificate: Annotated[Path | None, scalars.FILE] = Field(
         default=None, description="The PEM file with the gateway's own certificate."
     )
     key: Annotated[Path | None, scalars.FILE] = Field(
         default=None, description="The PEM file with that one's private key, unencrypted."
+    )
+
+
+class UpstreamTlsSettings(ClientTlsSettings):
+    """Whom to trust behind `https://` servers, and who the gateway is to them; read at start."""
+
+    server_name: Annotated[str | None, scalars.ROUTE_HOST] = Field(
+        default=None,
+        description="The name that the servers' certificates must be good for, in place of the "
+        "host by which each stands in `servers`.",
     )

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.introspection.calls import CallLimits, ServerCalls
+from gateway.introspection.client_authentication import client_secret_basic
 from gateway.introspection.rfc7662 import HttpIntrospector, read_answer
 from gateway.policy.interfaces import AuthorizationServerUnavailable
 from gateway.policy.rejection import Reason
@@ -30,8 +31,17 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @asynccontextmanager
 async def introspector(url: str, **options) -> AsyncIterator[HttpIntrospector]:
     limits = CallLimits(options.pop("connect", 5.0), options.pop("timeout", 5.0), 64)
-    settings = {"issuer": ISSUER, "client_id": "guard", "client_secret": "secret"}
-    client = HttpIntrospector(ServerCalls(limits), url=url, **(settings | options))
+    credentials = {"client_id": "guard", "client_secret": "secret"} | options
+
+    async def find_url() -> str:
+        return url
+
+    client = HttpIntrospector(
+        ServerCalls(limits),
+        issuer=ISSUER,
+        find_url=find_url,
+        authenticate=client_secret_basic(**credentials),
+    )
     try:
         yield client
     finally:
@@ -297,13 +307,30 @@ async def test_a_redirect_is_not_followed():
     assert elsewhere == []
 
 
-async def test_refused_credentials_are_told_to_the_operator(caplog):
-    """As the gateway's own fault, and without the credentials."""
-    async with raw_server(FAULTS["refuses credentials"]) as url:
-        with pytest.raises(AuthorizationServerUnavailable, match="refuses our credentials"):
-            await ask(url, client_secret="hush")
-    assert "refuses the gateway's own credentials (401)" in caplog.text
-    assert "hush" not in caplog.text
+KINDS = {
+    "closes without an answer": "unreachable",
+    "stops half-way": "unreachable",
+    "is silent": "timeout",
+    "refuses credentials": "credentials_refused",
+    "forbids": "credentials_refused",
+    "has had enough": "throttled",
+    "has failed": "server_error",
+    "is busy": "server_error",
+    "redirects": "unexpected_answer",
+    "has nothing there": "unexpected_answer",
+    "answers with a page": "unexpected_answer",
+    "answers too much": "unexpected_answer",
+    "says true in words": "unexpected_answer",
+}
+
+
+@pytest.mark.parametrize("fault", KINDS)
+async def test_an_outage_says_of_which_kind_it_is(fault):
+    async with raw_server(FAULTS[fault]) as url:
+        with pytest.raises(AuthorizationServerUnavailable) as caught:
+            await ask(url, timeout=0.2 if fault == "is silent" else 2.5)
+    assert caught.value.kind == KINDS[fault]
+    assert caught.value.retry_after == (100 if fault == "has had enough" else None)
 
 
 async def test_no_outage_tells_the_token():

@@ -1,0 +1,44 @@
+"""The rules about authorization servers that others run."""
+
+from typing import Final
+
+from gateway.settings.certificates import UnusablePair
+from gateway.settings.draft import Draft
+from gateway.settings.findings import KeyPath, join_words
+from gateway.settings.signing_keys import load_signing_key
+
+_NEEDED: Final = {
+    "client_secret_basic": ("client_id", "client_secret"),
+    "client_secret_post": ("client_id", "client_secret"),
+    "private_key_jwt": ("client_id", "private_key"),
+    "bearer_token": ("bearer_token",),
+}
+_CREDENTIALS: Final = ("client_id", "client_secret", "private_key", "bearer_token")
+
+
+def check_authentication(draft: Draft) -> None:
+    """The gateway has what its way of authenticating takes, and nothing that it does not."""
+    for name in draft.names("authorization_servers"):
+        path: KeyPath = ("authorization_servers", name, "introspection")
+        if not draft.is_whole(*path) or not draft.is_sound(*path, "authentication"):
+            continue  # it has its finding
+        asked = draft.settings.authorization_servers[name].introspection
+        if asked is None:
+            continue
+        way = asked.authentication
+        needed = _NEEDED[way]
+        for key in _CREDENTIALS:
+            if key in needed and not draft.has(*path, key):
+                place = (*path, "authentication") if draft.has(*path, "authentication") else path
+                what = f"{way} needs {join_words(needed, 'and')}, and there is no {key}"
+                draft.error(place, "missing-credentials", what, f"add {key}")
+            elif key not in needed and draft.has(*path, key):
+                what = f"{way} has no use for {key}"
+                mend = f"remove it, or choose another authentication than {way}"
+                draft.error((*path, key), "unused-credentials", what, mend)
+        key_path = (*path, "private_key")
+        if draft.has(*key_path) and asked.private_key is not None and draft.is_sound(*key_path):
+            try:
+                load_signing_key(draft.reading.folder / asked.private_key)
+            except UnusablePair as unusable:
+                draft.refuse(key_path, unusable.problem)
