@@ -129,7 +129,7 @@ class IntrospectionSettings(Settings):
     private_key: Annotated[Path | None, scalars.FILE] = Field(
         default=None,
         description="For `private_key_jwt`, the PEM file with the key: RSA (signs RS256), P-256 "
-        "(ES256), P-384 (ES384) or Ed25519 (EdDSA), unencrypted.",
+        "(ES256) or P-384 (ES384), unencrypted.",
     )
     bearer_token: Annotated[SecretStr | None, Secret()] = Field(
         default=None,

@@ -15,17 +15,17 @@ _LEAST_BITS = 2048
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private key in PEM form, and how it signs (RFC 7518, section 3.1; RFC 8037)."""
+    """A private key in PEM form, and how it signs (RFC 7518, section 3.1)."""
 
     pem: bytes
-    key_type: Literal["RSA", "EC", "OKP"]
+    key_type: Literal["RSA", "EC"]
     algorithm: str
 
 
 def load_signing_key(path: Path) -> SigningKey:
     """Read a key that can sign. Raises UnusablePair."""
     # Imported here: they take 12 MiB, and few gateways sign.
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     pem = read_key(path)
@@ -45,8 +45,6 @@ def load_signing_key(path: Path) -> SigningKey:
         return SigningKey(pem, "EC", "ES256")
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == "secp384r1":
         return SigningKey(pem, "EC", "ES384")
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return SigningKey(pem, "OKP", "EdDSA")
     what = f"the gateway cannot sign with the key in {shown}"
     mend = "make one for ES256: openssl ecparam -name prime256v1 -genkey -noout"
     raise UnusablePair("key", Problem("invalid-key", what, mend))
