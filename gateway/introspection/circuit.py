@@ -99,10 +99,11 @@ class CircuitBreaker:
                     break
         finally:
             self._trial = None
+        # Those that failed while it was asked count no more.
+        self._failures = 0
         if self.state != "closed":
             log.warning("authorization server %s answers again", self._name)
         self.state = "closed"
-        self._failures = 0
 
     async def _rest(self, error: AuthorizationServerUnavailable, seconds: float) -> None:
         state: CircuitState = "open"

@@ -169,9 +169,13 @@ async def test_it_closes_with_the_first_answer_to_a_question_of_its_own() -> Non
         server.failure = None
         await becomes(circuit, "closed")
         assert await ask(circuit) == ["answered"]
-        # It can open again.
+        # It can open again, after as many failures as the first time.
         server.failure = failure()
-        await ask(circuit, 5)
+        asked = len(server.asked)
+        await ask(circuit, 4)
+        await asyncio.sleep(0)
+        assert server.asked[asked:] == ["client"] * 4
+        await ask(circuit)
         await becomes(circuit, "open")
 
 

@@ -28,6 +28,7 @@ from gateway.policy.interfaces import AuthorizationServerUnavailable, Introspect
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token
 from gateway.settings import Address, GatewaySettings, load
+from gateway.telemetry.metrics import Metrics
 
 # Longer than anything here takes on a busy machine: reaching it is a failure.
 PATIENCE = 10.0
@@ -431,12 +432,12 @@ async def open_stage(
 
     @asynccontextmanager
     async def open_introspectors(
-        settings: GatewaySettings, *_: object
+        settings: GatewaySettings, metrics: Metrics, *_: object
     ) -> AsyncIterator[dict[str, Introspector]]:
         if stage.introspectors is not None:
             yield stage.introspectors
         else:
-            async with gateway.vouching.open_introspectors(settings) as introspectors:
+            async with gateway.vouching.open_introspectors(settings, metrics) as introspectors:
                 yield introspectors
 
     monkeypatch.setattr(gateway.app, "open_introspectors", open_introspectors)

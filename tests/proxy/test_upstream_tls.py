@@ -11,15 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.proxy.stage import OK, Seen, Service, Stage
-from tests.serving.certificates import Pair
+from tests.serving.certificates import Pair, server_context
 
 GET = b"GET /public/a HTTP/1.1\r\nHost: h\r\n\r\n"
-
-
-def server_context(pair: Pair) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair.certificate, pair.key)
-    return context
 
 
 @asynccontextmanager

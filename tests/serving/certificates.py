@@ -103,3 +103,10 @@ def client_context(pair: Pair | None = None) -> ssl.SSLContext:
     else:
         context.load_verify_locations(pair.certificate)
     return context
+
+
+def server_context(pair: Pair) -> ssl.SSLContext:
+    """The TLS side of a server that shows this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
