@@ -1,8 +1,10 @@
 // node-oidc-provider, as its makers ship it, with its own pages for development.
-// Arguments: the port, and the lifetime of access tokens in seconds.
+// Arguments: the port, the lifetime of access tokens in seconds, and perhaps the public key (a JWK)
+// of the client `guard-key`.
 import { Provider } from 'oidc-provider';
 
-const [port, lifetime] = process.argv.slice(-2).map(Number);
+const [port, lifetime] = process.argv.slice(1, 3).map(Number);
+const key = process.argv[3];
 const issuer = `http://127.0.0.1:${port}`;
 const device = 'urn:ietf:params:oauth:grant-type:device_code';
 
@@ -25,6 +27,34 @@ const provider = new Provider(issuer, {
       response_types: ['code'],
     },
     {
+      client_id: 'machine',
+      client_secret: 'the-secret-of-the-machine',
+      redirect_uris: [],
+      response_types: [],
+      grant_types: ['client_credentials'],
+      scope: 'orders:read',
+    },
+    {
+      client_id: 'guard-post',
+      client_secret: 'a secret: with +, % and /',
+      token_endpoint_auth_method: 'client_secret_post',
+      redirect_uris: [],
+      response_types: [],
+      grant_types: [],
+    },
+    ...(key
+      ? [
+          {
+            client_id: 'guard-key',
+            token_endpoint_auth_method: 'private_key_jwt',
+            jwks: { keys: [JSON.parse(key)] },
+            redirect_uris: [],
+            response_types: [],
+            grant_types: [],
+          },
+        ]
+      : []),
+    {
       client_id: 'guard',
       client_secret: 'the-secret-of-the-guard',
       redirect_uris: [],
@@ -35,10 +65,11 @@ const provider = new Provider(issuer, {
   scopes: ['openid', 'offline_access', 'orders:read', 'orders:write'],
   features: {
     devInteractions: { enabled: true },
+    clientCredentials: { enabled: true },
     deviceFlow: { enabled: true },
     introspection: {
       enabled: true,
-      allowedPolicy: (ctx, client) => client.clientId === 'guard',
+      allowedPolicy: (ctx, client) => client.clientId.startsWith('guard'),
     },
     revocation: { enabled: true },
   },
