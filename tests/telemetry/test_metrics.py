@@ -19,6 +19,7 @@ CONTRACT = {
     "gateway_request_duration_seconds": ("histogram", {"upstream"}),
     "gateway_token_rejections_total": ("counter", {"route", "reason"}),
     "gateway_refusals_total": ("counter", {"route", "reason"}),
+    "gateway_introspection_errors_total": ("counter", {"authorization_server", "kind"}),
     "gateway_introspections_total": ("counter", {"authorization_server", "result"}),
     "gateway_introspection_duration_seconds": ("histogram", {"authorization_server"}),
     "gateway_introspection_cache_lookups_total": ("counter", {"result"}),
