@@ -21,9 +21,11 @@ _ACCEPTED_AT_ONCE = MOST_IN_A_MESSAGE
 _PAUSE_SECONDS = 1.0
 _FULL_SECONDS = 0.05
 
-# Workers tell of connections that are gone a few at a time, so the count may be behind for as long.
-_SECOND_LOOK_SECONDS = 0.02
-_MOST_LOOKED_AT_TWICE = 256
+# Workers tell of connections that are gone a few at a time, so the count may be behind for as long;
+# on a busy machine for longer.
+_NEXT_LOOK_SECONDS = 0.01
+_LOOKS = 5
+_MOST_DOUBTFUL = 256
 
 
 class Entrance(Protocol):
@@ -63,7 +65,7 @@ class Doorman:
         self._passages: list[Passage] = []
         # Accepted, and in nobody's hands: of a worker that died before it took them.
         self._homeless: list[Connection] = []
-        # Accepted when there was no room for them, until the second look.
+        # Accepted when there was no room for them, until the last look.
         self._doubtful: set[socket.socket] = set()
         self._numbers = itertools.count()
         self._turn = 0
@@ -172,19 +174,28 @@ class Doorman:
                 self._loop.call_later(_PAUSE_SECONDS, self._wake, listener)
                 return None
             has_room = listener.entrance.has_room(address)
-            if not has_room and len(self._doubtful) < _MOST_LOOKED_AT_TWICE:
+            if not has_room and len(self._doubtful) < _MOST_DOUBTFUL:
                 self._doubtful.add(sock)
-                self._loop.call_later(_SECOND_LOOK_SECONDS, self._look_again, number, sock, address)
+                self._look_later(number, sock, address, _LOOKS)
                 continue
             leave = listener.entrance.enter(address)
             if leave is not None:
                 return Connection(next(self._numbers), number, sock, leave)
             sock.close()
 
-    def _look_again(self, number: int, sock: socket.socket, address: object) -> None:
+    def _look_later(self, number: int, sock: socket.socket, address: object, looks: int) -> None:
+        self._loop.call_later(
+            _NEXT_LOOK_SECONDS, self._look_again, number, sock, address, looks - 1
+        )
+
+    def _look_again(self, number: int, sock: socket.socket, address: object, looks: int) -> None:
         """Let a connection in for which a place has become free, or close it."""
+        entrance = self._listeners[number].entrance
+        if looks and not self._is_closed and not entrance.has_room(address):
+            self._look_later(number, sock, address, looks)
+            return
         self._doubtful.discard(sock)
-        leave = None if self._is_closed else self._listeners[number].entrance.enter(address)
+        leave = None if self._is_closed else entrance.enter(address)
         if leave is None:
             sock.close()
             return

@@ -214,7 +214,7 @@ async def test_who_comes_one_after_the_other_is_never_too_many(stand: Stand) -> 
         client.writer.transport.abort()
 
 
-async def test_a_second_look_holds_up_nobody_else(stand: Stand) -> None:
+async def test_looking_again_holds_up_nobody_else(stand: Stand) -> None:
     """Others go past a crowd that waits for places, and at the end nobody of it is left open."""
     stand.open(1, 2, total=1)
     stand.add(1)
@@ -225,6 +225,9 @@ async def test_a_second_look_holds_up_nobody_else(stand: Stand) -> None:
     assert await (await stand.connect(1)).server() == "worker 2"
     assert [await client.server() for client in crowd] == [""] * 300
     assert await first.echo(b"still here") == b"still here"
+    # Nor is there anything left of the crowd that would keep the next one from a second look.
+    first.writer.transport.abort()
+    assert await (await stand.connect(0)).server() == "worker 1"
 
 
 async def test_the_places_of_a_dead_workers_connections_are_free_again(stand: Stand) -> None:
