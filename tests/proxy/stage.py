@@ -447,6 +447,6 @@ async def open_stage(
     async with asyncio.timeout(PATIENCE):
         while asyncio.all_tasks() - before - {asyncio.current_task()}:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-    assert not complaints
+    assert not complaints, complaints
     errors = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
     assert [record.getMessage() for record in errors] == stage.expected_errors
