@@ -339,8 +339,11 @@ class FrontProtocol(BoundedProtocol):
         self._loop.call_soon(self.connection_lost, None)
 
     def announce_end(self) -> None:
-        """Have the answer under way say that it is the last one, unless its head has gone."""
-        if self._request_in_progress and self._current_request is not None:
+        """Have the answer under way say that it is the last one, unless its head has gone.
+
+        Where more requests have arrived already, the last of them will say it.
+        """
+        if self._request_in_progress and self._current_request is not None and not self._messages:
             cast(Exchange, self._current_request).keep_alive = False
 
     def close_if_idle(self) -> None:
