@@ -89,7 +89,7 @@ class Samples:
         while True:
             self.memory.append(resident(pid) / MIB)
             self.descriptors.append(count_descriptors(pid))
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0)  # the rate at which it samples
 
 
 async def kill_in_turn(servers: Servers, every: float) -> None:

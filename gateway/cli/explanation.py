@@ -22,7 +22,7 @@ from gateway.policy.cors import PREFLIGHT_METHOD, requested_method
 from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.host import normalize_host
 from gateway.policy.method import METHODS_WITHOUT_DESTINATION, PARSED_METHODS
-from gateway.policy.path import AmbiguousPath, canonicalize_path
+from gateway.policy.path import AmbiguousPath, read_path
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Route
 from gateway.policy.table import RouteTable
@@ -101,8 +101,9 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
     if question.method == PREFLIGHT_METHOD:
         asked = requested_method(question.origins, question.requested_methods)
         host, path = explanation.host, explanation.path
-        explanation.route = find_preflighted(table, host, path, asked, ambiguities)
-        if explanation.route is not None:
+        found = asked and find_preflighted(table, host, path, asked, ambiguities)
+        if found:
+            explanation.route, _ = found
             explanation.own_answer = "preflight"
             return explanation
     route = find_route(table, explanation.host, explanation.path, question.method, ambiguities)
@@ -145,14 +146,13 @@ def _read_target(explanation: Explanation, question: Question, authority: str) -
         return NOT_AMBIGUOUS
     try:
         explanation.path, _ = split_target(question.target, explanation.host)
-        explanation.path = canonicalize_path(explanation.path)
+        explanation.path, ambiguities = read_path(explanation.path)
     except MalformedTarget as error:
         explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=str(error))
     except AmbiguousPath as error:
-        if error.liftable:
-            explanation.path = error.canonical
-            return error.liftable
         explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
+    else:
+        return ambiguities
     return NOT_AMBIGUOUS
 
 

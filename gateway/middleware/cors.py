@@ -22,25 +22,25 @@ async def answer_preflight(exchange: Exchange, table: RouteTable) -> bool:
     origins = exchange.headers.getall(ORIGIN, ())
     asked = exchange.headers.getall(ACCESS_CONTROL_REQUEST_METHOD, ())
     method = requested_method(origins, asked)
-    route = find_preflighted(table, exchange.host, exchange.path, method, exchange.ambiguities)
-    if route is None or method is None or route.adaptation is None or route.adaptation.cors is None:
+    if method is None:
         return False
-    exchange.route = route
-    fields = preflight_fields(route.adaptation.cors, origins, method)
+    found = find_preflighted(table, exchange.host, exchange.path, method, exchange.ambiguities)
+    if found is None:
+        return False
+    exchange.route, rules = found
+    fields = preflight_fields(rules, origins, method)
     await respond(exchange, HTTPStatus.NO_CONTENT, _lines(fields))
     return True
 
 
 def find_preflighted(
-    table: RouteTable, host: str | None, path: str, method: str | None, ambiguities: frozenset[str]
-) -> Route | None:
-    """Find the route with `cors` that a preflight for this method is about; None for none."""
-    if method is None:
-        return None
+    table: RouteTable, host: str | None, path: str, method: str, ambiguities: frozenset[str]
+) -> tuple[Route, CorsRules] | None:
+    """Find the route that a preflight for this method is about, and its `cors`; None for none."""
     route = find_route(table, host, path, method, ambiguities)
     if isinstance(route, Rejection) or route.adaptation is None or route.adaptation.cors is None:
         return None
-    return route
+    return route, route.adaptation.cors
 
 
 def find_cors(exchange: Exchange, table: RouteTable) -> CorsRules | None:

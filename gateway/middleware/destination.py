@@ -8,9 +8,9 @@ part of a service would write in every other.
 from collections.abc import Mapping, Sequence
 
 from gateway.introspection.coalescing import CachedIntrospector
-from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route, judge_token
+from gateway.middleware.judge import Judgement, find_route, judge_token
 from gateway.policy.adaptation import encode_target
-from gateway.policy.path import AmbiguousPath, canonicalize_path
+from gateway.policy.path import AmbiguousPath, read_path
 from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Route
 from gateway.policy.table import RouteTable
@@ -51,7 +51,7 @@ def _find(
     """Give the route of a destination, and its path and query as the upstream knows them."""
     try:
         path, query = split_target(destination, host)
-        path, ambiguities = _canonicalize(path)
+        path, ambiguities = read_path(path)
         route = find_route(table, host, path, method, ambiguities)
         if isinstance(route, Route):
             rewrite = route.adaptation.path if route.adaptation is not None else None
@@ -66,16 +66,6 @@ def _find(
     if route.reason is Reason.AMBIGUOUS_PATH:
         return Rejection(route.reason, detail=f"Destination: {route.detail}")
     return Rejection(Reason.FOREIGN_DESTINATION, detail=f"{route.reason} for {method}")
-
-
-def _canonicalize(path: str) -> tuple[str, frozenset[str]]:
-    """Give the one spelling of a path, and the kinds of ambiguity that its route must allow."""
-    try:
-        return canonicalize_path(path), NOT_AMBIGUOUS
-    except AmbiguousPath as error:
-        if not error.liftable:
-            raise
-        return error.canonical, error.liftable
 
 
 def _service(route: Route) -> tuple[str, bool, bytes | None]:

@@ -4,6 +4,7 @@ It is the `Client` that `forward` writes to, and what `record` reads when all is
 """
 
 import asyncio
+import random  # noqa: TID251 - for request ids, which need not be unguessable
 import struct
 import time
 from collections.abc import Sequence
@@ -254,3 +255,12 @@ class ExchangeBody:
         if self._exchange.bytes_received > self._limit:
             raise BodyFailure(Reason.BODY_TOO_LARGE, f"the body exceeds {self._limit} bytes")
         return data
+
+
+def new_request_id() -> str:
+    """Make a request id of 96 random bits."""
+    return f"{_ids.getrandbits(96):024x}"
+
+
+# An id for the logs need not be unguessable, and the system's generator costs a system call.
+_ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 - see above

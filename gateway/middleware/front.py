@@ -7,7 +7,6 @@ framing breaks, make a task of every request. Only this file and `endpoint` know
 
 import asyncio
 import logging
-import random  # noqa: TID251 - for request ids, which need not be unguessable
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +18,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
 
 from gateway.middleware.entrance import Entrance
-from gateway.middleware.exchange import Exchange
+from gateway.middleware.exchange import Exchange, new_request_id
 from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
 
@@ -351,15 +350,6 @@ class FrontProtocol(BoundedProtocol):
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             self.force_close()
-
-
-def new_request_id() -> str:
-    """Make a request id of 96 random bits."""
-    return f"{_ids.getrandbits(96):024x}"
-
-
-# An id for the logs need not be unguessable, and the system's generator costs a system call.
-_ids = random.Random(random.SystemRandom().getrandbits(256))  # noqa: S311 - see above
 
 
 class FrontServer(web.Server):

@@ -67,6 +67,19 @@ def canonicalize_path(path: str) -> str:
     return _canonicalize(path)
 
 
+def read_path(path: str) -> tuple[str, frozenset[str]]:
+    """Give the one spelling of a path, and the kinds of ambiguity that its route must allow.
+
+    Raises AmbiguousPath for what no route can allow.
+    """
+    try:
+        return canonicalize_path(path), frozenset()
+    except AmbiguousPath as error:
+        if not error.liftable:
+            raise
+        return error.canonical, error.liftable
+
+
 def _canonicalize(path: str) -> str:
     if not path.startswith("/"):
         raise AmbiguousPath("no_leading_slash")

@@ -120,7 +120,7 @@ class PostgresServer:
             # Processes of one that was killed may be about to notice it; the next start fails until
             # they have, and nothing tells when that is.
             assert time.monotonic() < deadline, self._log()
-            time.sleep(0.1)
+            time.sleep(0.1)  # see above
 
     def kill(self) -> None:
         """Ends the server and all its processes with SIGKILL, as the lack of memory would."""

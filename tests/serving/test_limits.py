@@ -189,7 +189,7 @@ def cpu_seconds(pid: int) -> float:
 def is_at_rest(gateway: Gateway) -> bool:
     """Say whether the process does nothing while nobody asks it anything."""
     before, started = cpu_seconds(gateway.pid), time.monotonic()
-    time.sleep(1.0)
+    time.sleep(1.0)  # the span over which its work is measured
     # One that spins has at least its share of a busy machine.
     return cpu_seconds(gateway.pid) - before < 0.15 * (time.monotonic() - started)
 
