@@ -41,7 +41,8 @@ def explain(
             "--header",
             "-H",
             metavar="'K: V'",
-            help="Authorization, Host, Origin and such, as sent.",
+            help="As sent; Authorization, Host, Destination, Origin and "
+            "Access-Control-Request-Method count.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
