@@ -21,6 +21,7 @@ from gateway.admin.application import create_application
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.introspection.revocations import SOURCES, RevocationListener
+from gateway.middleware.admission import AdmissionJudge
 from gateway.middleware.answers import AnswerEditor
 from gateway.middleware.entrance import Entrance
 from gateway.middleware.front import FrontServer
@@ -232,7 +233,7 @@ async def open_gateway(
         origins = ClientOrigins(settings.public_url, table.hosts, settings.trusted_proxies)
         guard = Guard(
             table=table,
-            introspectors=cached_introspectors,
+            judge=AdmissionJudge(cached_introspectors, origins),
             forwards=forwards_of(settings, upstreams),
             resource=resource,
             headers=OutgoingHeaders(origins, _own_pseudonym(settings)),

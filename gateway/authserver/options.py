@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.policy.addresses import IPNetwork
 from gateway.policy.host import routed_origins
 from gateway.policy.interfaces import Revocation, RevocationSource
 from gateway.settings import GatewaySettings
-from gateway.settings.addresses import IPNetwork, networks_among
+from gateway.settings.addresses import networks_among
 from gateway.settings.models import RouteSettings
 from gateway.settings.route_models import RequireSettings
 

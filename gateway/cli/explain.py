@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ import typer
 from gateway.app import StartFailure
 from gateway.cli.configuration import ConfigOption, load_settings
 from gateway.cli.explanation import CANNOT_TELL, Explanation, OwnAnswer, Question, explain_request
+from gateway.policy.addresses import IPAddress, IPNetwork, parse_ip
 from gateway.policy.cors import EVERY_ORIGIN, CorsRules
 from gateway.policy.method import PARSED_METHODS
 from gateway.policy.rejection import Reason
@@ -19,7 +21,7 @@ from gateway.policy.routes import Requirement, Route
 from gateway.policy.token import Token
 from gateway.settings.findings import join_words, printable
 
-# Those that take part in the verdict, in the order of a Question.
+# Those that take part in the verdict.
 _OTHERS = ("destination", "origin", "access-control-request-method")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*", re.ASCII)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
@@ -45,6 +47,14 @@ def explain(
             "Access-Control-Request-Method count.",
         ),
     ] = None,
+    client: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="ADDRESS",
+            help="The client's address, as the gateway would find it, for `networks`.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False,
 ) -> None:
     """Say which route a request would take and why, what it demands, and the verdict.
@@ -54,7 +64,9 @@ def explain(
 
     Example: gateway explain GET /orders/7 --token - < token
     """
-    question = _read_question(method, url, _read_token(token), header or [])
+    question = replace(
+        _read_question(method, url, _read_token(token), header or []), client=_read_client(client)
+    )
     settings = load_settings(config)
     try:
         explanation = asyncio.run(explain_request(settings, question))
@@ -80,6 +92,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "host": explanation.host,
         "path": explanation.path,
         "public": route.is_public if route else None,
+        "networks": [str(network) for network in _networks(route)],
         "requires": _requirement_as_dict(route.requirement) if route else None,
         "authorization_server": route.authorization_server if route else None,
         "upstream": route.upstream if route else None,
@@ -131,6 +144,9 @@ def _sentences(explanation: Explanation) -> dict[str, str]:
     route = explanation.route
     if route is not None:
         sentences["route"] = _describe_route(route)
+        networks = _networks(route)
+        if networks:
+            sentences["clients"] = f"those of {join_words(map(str, networks), 'and')}"
         sentences["requires"] = _describe_requirement(route)
         if route.adaptation is not None and route.adaptation.cors is not None:
             sentences["pages"] = _describe_cors(route.adaptation.cors)
@@ -146,6 +162,10 @@ def _sentences(explanation: Explanation) -> dict[str, str]:
         sentences["token"] = _describe_token(explanation.token, explanation.now)
     sentences["verdict"] = _describe_verdict(explanation)
     return {label: printable(line) for label, line in sentences.items()}
+
+
+def _networks(route: Route | None) -> tuple[IPNetwork, ...]:
+    return () if route is None or route.admission is None else route.admission.networks
 
 
 def _describe_route(route: Route) -> str:
@@ -206,6 +226,8 @@ def _describe_verdict(explanation: Explanation) -> str:
         route = explanation.route
         assert route is not None  # noqa: S101 - what is allowed has a route
         return f"allowed, and goes to upstream {route.upstream} ({explanation.upstream_server})"
+    if explanation.lacks_client:
+        return "it hangs on the client's address; say it with --from ADDRESS"
     refusal = rejection.refusal
     title = refusal.title[0].lower() + refusal.title[1:]
     words = f"refused with {refusal.status} {rejection.reason}: {title}"
@@ -220,6 +242,15 @@ def _describe_verdict(explanation: Explanation) -> str:
     if rejection.detail:
         words += f" ({rejection.detail})"
     return words
+
+
+def _read_client(text: str | None) -> IPAddress | None:
+    if text is None:
+        return None
+    address = parse_ip(text)
+    if address is None:
+        raise typer.BadParameter("write an IP address, such as 192.0.2.7", param_hint="--from")
+    return address
 
 
 def _read_token(token: str | None) -> str | None:
@@ -254,7 +285,9 @@ def _read_question(method: str, url: str, token: str | None, headers: Sequence[s
         target,
         hosts[0] if hosts else host,
         tuple(authorization),
-        *(tuple(others[name]) for name in _OTHERS),
+        destinations=tuple(others["destination"]),
+        origins=tuple(others["origin"]),
+        requested_methods=tuple(others["access-control-request-method"]),
     )
 
 

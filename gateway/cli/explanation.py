@@ -7,16 +7,19 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Literal
 
 from gateway.app import open_introspectors
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
+from gateway.middleware.admission import judge_admission
 from gateway.middleware.cors import find_preflighted
 from gateway.middleware.destination import judge_destination
-from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route, judge_token
+from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route
 from gateway.middleware.metadata import ProtectedResource
 from gateway.policy.adaptation import adapt_request, encode_target
+from gateway.policy.addresses import IPAddress
 from gateway.policy.bearer import read_bearer
 from gateway.policy.cors import PREFLIGHT_METHOD, requested_method
 from gateway.policy.forwarding import ForwardRequest
@@ -41,7 +44,10 @@ OwnAnswer = Literal["metadata", "preflight"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request as somebody might send it. `host` is the value of its Host header, as written."""
+    """A request as somebody might send it. `host` is the value of its Host header, as written.
+
+    `client` is the address that it comes from, None when nothing is said of it.
+    """
 
     method: str
     target: str
@@ -50,6 +56,7 @@ class Question:
     destinations: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     requested_methods: tuple[str, ...] = ()
+    client: IPAddress | None = None
 
 
 @dataclass(slots=True)
@@ -58,6 +65,7 @@ class Explanation:
 
     `forwarded_path` and `forwarded_host` are what the upstream would get, once there is a route;
     `destination` is where it would copy or move to. `own_answer` is what the gateway says itself.
+    `lacks_client`: the verdict hangs on the client's address, of which nothing was said.
     """
 
     method: str
@@ -72,6 +80,7 @@ class Explanation:
     forwarded_host: str | None = None
     destination: str | None = None
     is_adapted: bool = False
+    lacks_client: bool = False
     now: float = field(default_factory=time.time)
 
     @property
@@ -82,7 +91,7 @@ class Explanation:
     @property
     def exit_code(self) -> int:
         """What the command exits with."""
-        if self.reason is Reason.AUTHORIZATION_SERVER_UNAVAILABLE:
+        if self.reason is Reason.AUTHORIZATION_SERVER_UNAVAILABLE or self.lacks_client:
             return CANNOT_TELL
         return ALLOWED if self.reason is None else REFUSED
 
@@ -118,6 +127,9 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
         explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
     judgement = await _judge(settings, table, explanation, question)
     explanation.rejection = judgement.rejection or explanation.rejection
+    explanation.lacks_client = (
+        explanation.reason is Reason.NETWORK_NOT_ALLOWED and question.client is None
+    )
     if judgement.destination is not None:
         explanation.destination = judgement.destination.decode("latin-1")
     if judgement.answer is not None and isinstance(judgement.answer.verdict, Token):
@@ -175,7 +187,13 @@ async def _judge(
     """Ask the authorization servers of the routes, and nobody when there is no need."""
     async with _open_introspectors(settings, explanation.route, question) as introspectors:
         assert explanation.route is not None  # noqa: S101 - for the type checker
-        judgement = await judge_token(explanation.route, question.authorization, introspectors)
+        judge = partial(
+            judge_admission,
+            client=question.client,
+            authorization=question.authorization,
+            introspectors=introspectors,
+        )
+        judgement = await judge(explanation.route)
         names_destination = question.method not in METHODS_WITHOUT_DESTINATION
         if judgement.rejection is None and question.destinations and names_destination:
             judgement.rejection = await judge_destination(
@@ -183,9 +201,8 @@ async def _judge(
                 question.destinations,
                 host=explanation.host,
                 method=question.method,
-                authorization=question.authorization,
                 table=table,
-                introspectors=introspectors,
+                judge=judge,
             )
         return judgement
 

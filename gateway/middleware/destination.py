@@ -5,10 +5,9 @@ same token, and the path that was judged is the one that the upstream is told. E
 part of a service would write in every other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from gateway.introspection.coalescing import CachedIntrospector
-from gateway.middleware.judge import Judgement, find_route, judge_token
+from gateway.middleware.judge import Judgement, find_route
 from gateway.policy.adaptation import encode_target
 from gateway.policy.path import AmbiguousPath, read_path
 from gateway.policy.rejection import Reason, Rejection
@@ -23,13 +22,13 @@ async def judge_destination(
     *,
     host: str | None,
     method: str,
-    authorization: Sequence[str],
     table: RouteTable,
-    introspectors: Mapping[str, CachedIntrospector],
+    judge: Callable[[Route], Awaitable[Judgement]],
 ) -> Rejection | None:
     """Judge the Destination fields of a request that may pass; notes in `judgement` what goes on.
 
     That is path and query alone: scheme and host become those by which the service is asked.
+    `judge` holds the request against another route.
     """
     if len(destinations) > 1:
         return Rejection(Reason.MALFORMED_REQUEST, detail="more than one Destination")
@@ -39,7 +38,7 @@ async def judge_destination(
     route, target = place
     if judgement.route is None or _service(route) != _service(judgement.route):
         return Rejection(Reason.FOREIGN_DESTINATION, detail=f"route {route.name} leads elsewhere")
-    there = await judge_token(route, authorization, introspectors)
+    there = await judge(route)
     if there.rejection is None:
         judgement.destination = target
     return there.rejection

@@ -6,6 +6,7 @@ yes; whatever raises on the way is refused by `record`, and nothing has gone to 
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import HttpVersion10
 from aiohttp.hdrs import (
@@ -22,7 +23,7 @@ from aiohttp.hdrs import (
     VIA,
 )
 
-from gateway.introspection.coalescing import CachedIntrospector
+from gateway.middleware.admission import AdmissionJudge
 from gateway.middleware.cors import answer_preflight, find_cors
 from gateway.middleware.destination import judge_destination
 from gateway.middleware.exchange import AnswerEditor, Exchange, ExchangeBody
@@ -80,7 +81,7 @@ class Guard:
         self,
         *,
         table: RouteTable,
-        introspectors: Mapping[str, CachedIntrospector],
+        judge: AdmissionJudge,
         forwards: Mapping[str, Forward],
         resource: ProtectedResource,
         headers: OutgoingHeaders,
@@ -89,7 +90,8 @@ class Guard:
         editor: AnswerEditor,
     ) -> None:
         self._table = table
-        self._introspectors = introspectors
+        self._judge = judge
+        self._introspectors = judge.introspectors
         self._forwards = forwards
         self._resource = resource
         self._headers = headers
@@ -125,9 +127,12 @@ class Guard:
         if VIA in exchange.headers and self._headers.run_in_circle(exchange):
             await self._refuse(exchange, Rejection(Reason.LOOP_DETECTED))
             return
-        judgement = await judge_token(
-            route, exchange.headers.getall(AUTHORIZATION, ()), self._introspectors
-        )
+        if route.admission is None:
+            judgement = await judge_token(
+                route, exchange.headers.getall(AUTHORIZATION, ()), self._introspectors
+            )
+        else:
+            judgement = await self._judge.judge(exchange, route)
         exchange.answer = judgement.answer
         rejection = judgement.rejection or self._judge_body(exchange, route, length)
         if (
@@ -140,9 +145,8 @@ class Guard:
                 exchange.headers.getall(DESTINATION),
                 host=exchange.host,
                 method=exchange.method,
-                authorization=exchange.headers.getall(AUTHORIZATION, ()),
                 table=self._table,
-                introspectors=self._introspectors,
+                judge=partial(self._judge.judge, exchange),
             )
         if rejection is not None:
             await self._refuse(exchange, rejection)

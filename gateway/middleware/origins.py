@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+from aiohttp.hdrs import X_FORWARDED_FOR
+
 from gateway.middleware.exchange import Exchange
+from gateway.policy.addresses import IPAddress, find_client
 from gateway.policy.headers import forwarded_scheme
 from gateway.policy.host import normalize_host, routed_origins
 from gateway.settings.addresses import TrustedPeer, networks_among
@@ -36,6 +39,15 @@ class ClientOrigins:
             return False
         address = ip_address(peer)
         return any(address in network for network in self._trusted_networks)
+
+    def client_of(self, exchange: Exchange) -> IPAddress | None:
+        """Give the address of whoever made the request; None when it is not known."""
+        return find_client(
+            exchange.peer,
+            exchange.headers.getall(X_FORWARDED_FOR, ()),
+            self._trusted_networks,
+            trusts_unix=self._trusts_unix,
+        )
 
     def of(self, exchange: Exchange) -> str:
         """Give the origin by which the client made its request.

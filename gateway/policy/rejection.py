@@ -34,6 +34,7 @@ class Reason(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     LOOP_DETECTED = "loop_detected"
     FOREIGN_DESTINATION = "foreign_destination"
+    NETWORK_NOT_ALLOWED = "network_not_allowed"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     UPSTREAM_INVALID = "upstream_invalid"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -178,6 +179,12 @@ REFUSALS: dict[Reason, Refusal] = {
         400,
         "The destination is not of this service",
         "What is copied or moved stays with the service that holds it, under the same host.",
+    ),
+    Reason.NETWORK_NOT_ALLOWED: Refusal(
+        403,
+        "This is not open to your network",
+        "Only clients of certain networks may ask for it, whatever their token.",
+        has_challenge=True,
     ),
     Reason.UPSTREAM_UNAVAILABLE: Refusal(
         502,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from gateway.policy.adaptation import Adaptation
+from gateway.policy.admission import Admission
 
 ClaimValue = str | int | bool
 
@@ -48,7 +49,8 @@ class Route:
     `requirement` is None exactly when the route is public. `authorization_server` names who is
     asked; on a public route it may be None when no single server is meant. `upgrade` lists the
     protocols that connections may switch to, `tunnels` bounds those. `adaptation` is None when
-    requests go on as they came. `allow_in_path` are the kinds of ambiguity that its paths may have.
+    requests go on as they came, `admission` when nothing but the token counts. `allow_in_path` are
+    the kinds of ambiguity that its paths may have.
     `body_bytes` bounds a request's body; None means that the bound of all routes holds.
     """
 
@@ -64,6 +66,7 @@ class Route:
     upgrade: tuple[str, ...] = ()
     tunnels: TunnelBounds = TunnelBounds()
     adaptation: Adaptation | None = None
+    admission: Admission | None = None
     body_bytes: int | None = None
     allow_in_path: frozenset[str] = frozenset()
 

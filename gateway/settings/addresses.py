@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from gateway.policy.addresses import IPNetwork, parse_ip
 from gateway.settings.findings import Problem, quoted
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 TrustedPeer = IPNetwork | Literal["unix"]
 """Who may say whom they speak for: a network, or whoever the unix socket's mode lets in."""
 
@@ -191,6 +190,23 @@ def parse_network(text: str) -> IPNetwork:
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         address = ipaddress.IPv4Address(int(network.network_address) & 0xFFFFFFFF)
         network = ipaddress.IPv4Network((address, network.prefixlen - _MAPPED.prefixlen))
+    return network
+
+
+def parse_clients(text: str) -> IPNetwork:
+    """Read a network of clients, which is not all of them. Raises Problem."""
+    network = parse_network(text)
+    if network.prefixlen == 0:
+        what = f"{network} is everybody's network"
+        raise Problem("network-too-wide", what, "name those of your clients, or leave the key out")
+    return network
+
+
+def parse_trusted(text: str) -> TrustedPeer:
+    """Read a network of one's own proxies, or the word `unix`. Raises Problem."""
+    if text == "unix":
+        return "unix"
+    network = parse_network(text)
     if network.prefixlen < _WIDEST[network.version]:
         what = (
             "the whole internet is trusted"
@@ -203,27 +219,9 @@ def parse_network(text: str) -> IPNetwork:
     return network
 
 
-def parse_trusted(text: str) -> TrustedPeer:
-    """Read a network, or the word `unix`. Raises Problem."""
-    return "unix" if text == "unix" else parse_network(text)
-
-
 def networks_among(trusted: Iterable[TrustedPeer]) -> tuple[IPNetwork, ...]:
     """Give the networks among those who are trusted."""
     return tuple(peer for peer in trusted if not isinstance(peer, str))
-
-
-def parse_ip(host: str) -> IPAddress | None:
-    """Give the address that a host spells, an IPv4-mapped one as IPv4; None for a name."""
-    if "%" in host:  # a zone belongs to one interface of one machine, and may hold any text
-        return None
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def is_loopback(host: str) -> bool:

@@ -41,7 +41,8 @@ def warn_of_opaque_routes(draft: Draft) -> None:
     """What a route allows in its paths may make them another route's, to a service that decodes."""
     positions, routes = draft.matchable_routes()
     demands = {
-        position: (route.authorization_server, route.require) for position, route in draft.routes()
+        position: (route.authorization_server, route.require, route.networks)
+        for position, route in draft.routes()
     }
     covered: dict[int, list[int]] = {}
     for guarded, opaque in opaque_routes_over(routes):
@@ -181,6 +182,19 @@ def warn_of_nameless_clients(draft: Draft) -> None:
         draft.warn(("listen",), "unix-not-trusted", what, mend)
 
 
+def warn_of_networks_that_nobody_is_in(draft: Draft) -> None:
+    """Without an address no client is in a network."""
+    sound = draft.is_sound("listen") and draft.is_sound("trusted_proxies")
+    if not sound or not isinstance(draft.settings.listen, UnixAddress):
+        return
+    for index, _ in draft.routes():
+        path: KeyPath = ("routes", index, "networks")
+        if draft.has(*path) and "unix" not in draft.settings.trusted_proxies:
+            what = "clients of a unix socket have no address, so no request passes"
+            mend = "add unix to trusted_proxies, if a proxy of your own connects"
+            draft.warn(path, "networks-without-addresses", what, mend)
+
+
 def warn_of_plain_public_url(draft: Draft) -> None:
     """Bearer tokens need TLS on the way (RFC 6750, section 5.3)."""
     if draft.has("public_url") and draft.is_sound("public_url"):
@@ -232,6 +246,7 @@ LINTS: Final[tuple[Lint, ...]] = (
     warn_of_unused_names,
     warn_of_exposed_admin,
     warn_of_nameless_clients,
+    warn_of_networks_that_nobody_is_in,
     warn_of_plain_public_url,
     warn_of_plain_secrets,
     warn_of_certificates,

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gateway.policy.addresses import IPNetwork
 from gateway.policy.path import LIFTABLE_KINDS
 from gateway.settings import literals, scalars
 from gateway.settings.adaptation_models import (
@@ -223,6 +224,16 @@ class RouteSettings(Settings):
     public: Annotated[
         bool, literals.Switch(if_false="remove the key and write require: {…} instead")
     ] = Field(default=False, description="Lets every request through, without a token.")
+    networks: Annotated[
+        tuple[IPNetwork, ...],
+        Items(scalars.CLIENTS, if_empty="name the networks, or leave the key out for all of them"),
+    ] = Field(
+        default=(),
+        description="Networks and addresses of the clients that may pass, with a token or on a "
+        "public route; others are 403 before anybody is asked about a token. Behind "
+        "`trusted_proxies` the address is what these say in X-Forwarded-For; a client whose "
+        "address is not known, as on a unix socket, does not pass.",
+    )
     forward_token: Annotated[bool, literals.Switch()] = Field(
         default=False, description="Lets the upstream see the bearer token, which else stops here."
     )

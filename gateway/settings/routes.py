@@ -1,5 +1,6 @@
 """Routes as the file has them, made into the table that requests meet."""
 
+from gateway.policy.admission import Admission
 from gateway.policy.routes import Requirement, Route, TunnelBounds
 from gateway.policy.table import RouteTable
 from gateway.settings.adaptation import compile_adaptation
@@ -38,7 +39,12 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         allow_in_path=frozenset(route.allow_in_path),
         adaptation=compile_adaptation(route),
         body_bytes=route.limits.body,
+        admission=_compile_admission(route),
     )
+
+
+def _compile_admission(route: RouteSettings) -> Admission | None:
+    return Admission(networks=route.networks) if route.networks else None
 
 
 def _compile_requirement(require: RequireSettings) -> Requirement:

@@ -305,6 +305,7 @@ LISTEN_OR_UNIX: Final[Text[ListenAddress]] = Text(
     "an address with a port", "127.0.0.1:8080", _parse_listener
 )
 TRUSTED: Final[Text[TrustedPeer]] = Text("a network", "10.0.0.0/8", addresses.parse_trusted)
+CLIENTS: Final = Text("a network", "10.0.0.0/8", addresses.parse_clients)
 METHOD: Final = Text("a method", "GET", _parse_method, choices=FORWARDED_METHODS)
 PATH_PATTERN: Final = Text("a path pattern", "/orders/**", _parse_pattern, pattern="^/")
 ROUTE_HOST: Final = Text("a host", "api.example.com", _parse_route_host)

@@ -142,6 +142,9 @@ class Metrics:
                 self.token_rejections.start_at_zero(route.name, reason)
             for reason in _REASONS_OF_EVERY_ROUTE:
                 self.refusals.start_at_zero(route.name, reason)
+            if route.admission is not None:
+                for reason in route.admission.reasons:
+                    self.refusals.start_at_zero(route.name, reason)
             if route.methods is None or route.methods - METHODS_WITHOUT_DESTINATION:
                 for reason in _REASONS_OF_DESTINATIONS:
                     self.refusals.start_at_zero(route.name, reason)

@@ -53,6 +53,10 @@ routes:
     match: {path: "/old/{id}", methods: [GET]}
     public: true
     allow_in_path: [semicolon, non_utf8]
+  - name: office
+    match: {path: /office, methods: [GET, MOVE]}
+    networks: [10.0.0.0/8, "2001:db8::/32"]
+    public: true
 """
 
 
@@ -505,3 +509,21 @@ def test_it_says_which_pages_and_protocols_a_route_takes(ask: Asker, file: Path)
     lines = ask.text("GET", "/app/a")
     assert "  pages:    those of https://app.example.com may use it" in lines
     assert "  upgrades: websocket" in lines
+
+
+def test_the_networks_of_a_route_are_told_and_held_against_an_address(ask: Asker) -> None:
+    code, said = ask("GET", "/office", "--from", "192.0.2.1")
+    assert (code, said["allowed"], said["reason"]) == (1, False, "network_not_allowed")
+    assert said["networks"] == ["10.0.0.0/8", "2001:db8::/32"]
+    code, said = ask("GET", "/office", "--from", "10.1.2.3")
+    assert (code, said["allowed"], said["reason"]) == (0, True, None)
+    lines = ask.text("GET", "/office", "--from", "192.0.2.1")
+    assert "  clients:  those of 10.0.0.0/8 and 2001:db8::/32" in lines
+
+
+def test_without_an_address_a_verdict_that_hangs_on_it_cannot_be_told(ask: Asker) -> None:
+    code, said = ask("GET", "/office")
+    assert (code, said["allowed"]) == (2, False)
+    assert ask.text("GET", "/office")[-1].endswith("say it with --from ADDRESS")
+    assert ask("GET", "/healthz")[0] == 0
+    assert ask("MOVE", "/office", "-H", "Destination: /nowhere")[0] == 2

@@ -6,10 +6,12 @@ from gateway.settings.addresses import (
     Address,
     collide,
     is_loopback,
+    parse_clients,
     parse_host,
     parse_listen,
     parse_network,
     parse_origin,
+    parse_trusted,
     reaches,
 )
 from gateway.settings.findings import Problem
@@ -129,8 +131,16 @@ def test_a_trusted_network_is_a_network_or_an_address(text: str, network: str) -
 )
 def test_a_network_wider_than_any_private_one_is_refused(text: str) -> None:
     with pytest.raises(Problem) as caught:
-        parse_network(text)
+        parse_trusted(text)
     assert caught.value.id == "trusted-network-too-wide"
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0/0", "::/0", "::ffff:0:0/96"])
+def test_everybody_is_no_network_of_clients(text: str) -> None:
+    with pytest.raises(Problem) as caught:
+        parse_clients(text)
+    assert caught.value.id == "network-too-wide"
+    assert str(parse_clients("2000::/3")) == "2000::/3"
 
 
 @pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0.0/33", "10.0.0", "example.com", "", "1"])

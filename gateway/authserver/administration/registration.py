@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 
 from gateway.authserver.administration.opened import AdministrationError
 from gateway.authserver.metadata import DEVICE_CODE_GRANT, GRANT_TYPES
-from gateway.settings.addresses import parse_ip, parse_origin, split_url
+from gateway.policy.addresses import parse_ip
+from gateway.settings.addresses import parse_origin, split_url
 from gateway.settings.findings import Problem, quoted
 
 # Letters that mean the same in a form, in Basic credentials, in a header and in a shell, and no

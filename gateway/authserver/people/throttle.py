@@ -11,12 +11,11 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_network
 
 from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 
-from gateway.settings.addresses import IPAddress, IPNetwork, parse_ip
+from gateway.policy.addresses import IPNetwork, counted_as, find_client
 
 _AT_ADDRESS = RateLimitItemPerMinute(50, 10, namespace="address")
 _AT_ACCOUNT_AND_ADDRESS = RateLimitItemPerMinute(10, 10, namespace="account-address")
@@ -121,27 +120,9 @@ def find_client_network(
 ) -> str:
     """Give where a request comes from, as it is counted: an IPv4 address or an IPv6 /64.
 
-    `forwarded_for` are the lines of X-Forwarded-For. They are believed as far as `trusted` proxies
-    wrote them, from the right; the last that is no proxy's is the client (what is further left,
-    anybody may have written).
+    `forwarded_for` are the lines of X-Forwarded-For, `trusted` the proxies that are believed.
     """
-    address = parse_ip(peer or "")
-    if address is None:
-        return "-"
-    hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
-    while hops and _is_among(address, trusted):
-        before = parse_ip(hops.pop())
-        if before is None:
-            break
-        address = before
-    if isinstance(address, IPv6Address):
-        # A household has at least a /64, and can take another address for every request.
-        return str(ip_network((address, 64), strict=False))
-    return str(address)
-
-
-def _is_among(address: IPAddress, networks: Sequence[IPNetwork]) -> bool:
-    return any(address in network for network in networks)
+    return counted_as(find_client(peer or "", forwarded_for, trusted, trusts_unix=False))
 
 
 def _key(limit: RateLimitItem, *names: str) -> str:

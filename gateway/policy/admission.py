@@ -1,0 +1,32 @@
+"""What a route looks at beside the token: whence a request comes.
+
+Rule: it fails closed. A client whose address is not known is in no network.
+"""
+
+from dataclasses import dataclass
+
+from gateway.policy.addresses import IPAddress, IPNetwork, is_within
+from gateway.policy.rejection import Reason, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What must hold before anybody is asked for the token.
+
+    `networks` are those of the clients that may pass; an empty tuple lets all of them.
+    """
+
+    networks: tuple[IPNetwork, ...] = ()
+
+    @property
+    def reasons(self) -> frozenset[Reason]:
+        """The refusals that a request can meet here. Metrics start these at 0."""
+        return frozenset({Reason.NETWORK_NOT_ALLOWED} if self.networks else ())
+
+
+def judge_network(admission: Admission, client: IPAddress | None) -> Rejection | None:
+    """Hold the address of a client, None when it is not known, against the networks."""
+    if not admission.networks or (client is not None and is_within(client, admission.networks)):
+        return None
+    detail = "its address is not known" if client is None else f"its address is {client}"
+    return Rejection(Reason.NETWORK_NOT_ALLOWED, detail=detail)
