@@ -47,13 +47,14 @@ class Opening:
     """A guarded route as a person reads it: which scopes open it.
 
     `address` is the path pattern, behind the host where the route has one. It takes all of
-    `scopes`, and one of `any_scope` unless that is empty.
+    `scopes`, and one of `any_scope` unless that is empty; `has_wildcards` as in a Requirement.
     """
 
     methods: tuple[str, ...]  # empty: every method
     address: str
     scopes: frozenset[str]
     any_scope: frozenset[str]
+    has_wildcards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def _opening(route: RouteSettings) -> Opening:
         address=(route.match.host or "") + route.match.path,
         scopes=frozenset(require.scopes),
         any_scope=frozenset(require.any_scope),
+        has_wildcards=require.scope_matching == "wildcard",
     )
 
 

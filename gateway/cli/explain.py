@@ -124,6 +124,7 @@ def _requirement_as_dict(requirement: Requirement | None) -> Mapping[str, Any] |
     return {
         "scopes": sorted(requirement.scopes),
         "any_scope": sorted(requirement.any_scope),
+        "scope_matching": "wildcard" if requirement.has_wildcards else "exact",
         "audience": requirement.audience,
         "claims": {name: list(values) for name, values in requirement.claims},
     }
@@ -188,6 +189,8 @@ def _describe_requirement(route: Route) -> str:
         demands.append(f"the {noun} {join_words(sorted(requirement.scopes), 'and')}")
     if requirement.any_scope:
         demands.append(f"one of the scopes {join_words(sorted(requirement.any_scope), 'or')}")
+    if requirement.has_wildcards:
+        demands.append("wildcards of the token count")
     if requirement.audience is not None:
         demands.append(f"the audience {requirement.audience}")
     for name, values in requirement.claims:

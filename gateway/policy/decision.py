@@ -1,7 +1,8 @@
 """Does this token open this route? No I/O and no clock: `now` is a parameter."""
 
 from gateway.policy.rejection import Reason, Rejection
-from gateway.policy.routes import ClaimValue, Route
+from gateway.policy.routes import ClaimValue, Requirement, Route
+from gateway.policy.scopes import has_one, missing_scopes
 from gateway.policy.token import Token
 
 
@@ -24,17 +25,28 @@ def decide(route: Route, token: Token, now: float) -> Rejection | None:
     if not requirement.scopes <= token.scopes or (
         requirement.any_scope and requirement.any_scope.isdisjoint(token.scopes)
     ):
-        has_one = not requirement.any_scope.isdisjoint(token.scopes)
-        return Rejection(
-            Reason.INSUFFICIENT_SCOPE,
-            required=requirement.scopes_for_challenge,
-            missing=tuple(sorted(requirement.scopes - token.scopes)),
-            any_of=() if has_one else tuple(sorted(requirement.any_scope)),
-        )
+        rejection = _judge_scopes(requirement, token.scopes)
+        if rejection is not None:
+            return rejection
     for name, allowed in requirement.claims:
         if not _holds(token.claims.get(name), allowed):
             return Rejection(Reason.CLAIM_MISMATCH, detail=f"claim {name!r} does not hold")
     return None
+
+
+def _judge_scopes(requirement: Requirement, granted: frozenset[str]) -> Rejection | None:
+    """Say what is missing to a token that has not all the scopes word by word."""
+    any_scope, has_wildcards = requirement.any_scope, requirement.has_wildcards
+    missing = missing_scopes(requirement.scopes, granted, has_wildcards=has_wildcards)
+    is_met = not any_scope or has_one(any_scope, granted, has_wildcards=has_wildcards)
+    if is_met and not missing:
+        return None
+    return Rejection(
+        Reason.INSUFFICIENT_SCOPE,
+        required=requirement.scopes_for_challenge,
+        missing=tuple(sorted(missing)),
+        any_of=() if is_met else tuple(sorted(any_scope)),
+    )
 
 
 def _holds(value: object, allowed: tuple[ClaimValue, ...]) -> bool:

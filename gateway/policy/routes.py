@@ -12,13 +12,15 @@ ClaimValue = str | int | bool
 class Requirement:
     """What a token must have. An empty one is met by every active token of the right issuer.
 
-    `scopes`: all of them. `any_scope`: at least one. `audience`: must be among the token's.
+    `scopes`: all of them. `any_scope`: at least one. `has_wildcards`: a `*` in a scope of the token
+    is a wildcard (`policy/scopes.py`). `audience`: must be among the token's.
     `claims`: pairs of a name and the values of which one must hold; types compare strictly, and a
     claim that is a list holds when one of its members does.
     """
 
     scopes: frozenset[str] = frozenset()
     any_scope: frozenset[str] = frozenset()
+    has_wildcards: bool = False
     audience: str | None = None
     claims: tuple[tuple[str, tuple[ClaimValue, ...]], ...] = ()
 

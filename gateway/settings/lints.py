@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.policy.pattern import ANY_REST, is_parameter, parse_pattern
+from gateway.policy.scopes import missing_scopes
 from gateway.policy.table import opaque_routes_over, public_routes_of_a_host, weaker_public_routes
 from gateway.settings.adaptation import header_secrets
 from gateway.settings.addresses import UnixAddress, is_loopback, parse_origin
+from gateway.settings.admission import warn_of_networks_that_nobody_is_in
 from gateway.settings.database import has_password
 from gateway.settings.document import Scalar
 from gateway.settings.draft import Draft
@@ -122,7 +124,11 @@ def warn_of_undeclared_scopes(draft: Draft) -> None:
             continue
         for key in ("scopes", "any_scope"):
             for position, scope in enumerate(getattr(route.require, key)):
-                if scope not in declared[server]:
+                if missing_scopes(
+                    frozenset({scope}),
+                    frozenset(declared[server]),
+                    has_wildcards=route.require.scope_matching == "wildcard",
+                ):
                     what = f"the authorization server {quoted(server)} has no scope {quoted(scope)}"
                     otherwise = "declare it under its scopes"
                     mend = suggest(scope, declared[server], otherwise)
@@ -180,19 +186,6 @@ def warn_of_nameless_clients(draft: Draft) -> None:
         what = "nobody who connects to the socket is believed, so clients have no address"
         mend = "add unix to trusted_proxies, if a proxy of your own connects"
         draft.warn(("listen",), "unix-not-trusted", what, mend)
-
-
-def warn_of_networks_that_nobody_is_in(draft: Draft) -> None:
-    """Without an address no client is in a network."""
-    sound = draft.is_sound("listen") and draft.is_sound("trusted_proxies")
-    if not sound or not isinstance(draft.settings.listen, UnixAddress):
-        return
-    for index, _ in draft.routes():
-        path: KeyPath = ("routes", index, "networks")
-        if draft.has(*path) and "unix" not in draft.settings.trusted_proxies:
-            what = "clients of a unix socket have no address, so no request passes"
-            mend = "add unix to trusted_proxies, if a proxy of your own connects"
-            draft.warn(path, "networks-without-addresses", what, mend)
 
 
 def warn_of_plain_public_url(draft: Draft) -> None:

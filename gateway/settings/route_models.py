@@ -1,7 +1,7 @@
 """What a route is for, what it demands, what ends its tunnels: sections of the configuration."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from gateway.policy.routes import ClaimValue
 from gateway.settings import literals, scalars
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Items, Table
+
+ScopeMatching = Literal["exact", "wildcard"]
 
 
 class MatchSettings(Settings):
@@ -58,6 +60,12 @@ class RequireSettings(Settings):
     )
     any_scope: Annotated[tuple[str, ...], Items(scalars.SCOPE, if_empty=_NO_DEMAND)] = Field(
         default=(), description="Scopes of which the token must have at least one."
+    )
+    scope_matching: Annotated[ScopeMatching, scalars.choice("exact", "wildcard")] = Field(
+        default="exact",
+        description="How scopes are compared: as they are, or with each `*` in a *token's* scope "
+        "as a wildcard. Words are separated by `:` or `.`; a `*` stands for one word, as the last "
+        "for one or more: `orders:*` opens what demands `orders:read`, never the other way round.",
     )
     audience: Annotated[str | None, scalars.AUDIENCE] = Field(
         default=None, description="An audience that the token must be meant for."

@@ -1,9 +1,9 @@
 """Routes as the file has them, made into the table that requests meet."""
 
-from gateway.policy.admission import Admission
 from gateway.policy.routes import Requirement, Route, TunnelBounds
 from gateway.policy.table import RouteTable
 from gateway.settings.adaptation import compile_adaptation
+from gateway.settings.admission import compile_admission
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
 from gateway.settings.draft import expand_methods
 from gateway.settings.models import GatewaySettings, RouteSettings
@@ -39,18 +39,15 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         allow_in_path=frozenset(route.allow_in_path),
         adaptation=compile_adaptation(route),
         body_bytes=route.limits.body,
-        admission=_compile_admission(route),
+        admission=compile_admission(route),
     )
-
-
-def _compile_admission(route: RouteSettings) -> Admission | None:
-    return Admission(networks=route.networks) if route.networks else None
 
 
 def _compile_requirement(require: RequireSettings) -> Requirement:
     return Requirement(
         scopes=frozenset(require.scopes),
         any_scope=frozenset(require.any_scope),
+        has_wildcards=require.scope_matching == "wildcard",
         audience=require.audience,
         claims=tuple(require.claims.items()),
     )

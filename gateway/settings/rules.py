@@ -9,6 +9,7 @@ from typing import Final
 from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
 from gateway.settings.adaptation import check_cors, check_forward_path, check_header_edits
 from gateway.settings.addresses import Address, UnixAddress, collide, parse_origin, reaches
+from gateway.settings.admission import check_scope_matching
 from gateway.settings.completion import (
     derive_origin,
     locate_database,
@@ -329,6 +330,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_upstreams,
     check_route_names,
     check_route_access,
+    check_scope_matching,
     check_upgrades,
     check_references,
     check_overlaps,

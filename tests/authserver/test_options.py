@@ -77,6 +77,14 @@ def test_openings_are_the_guarded_routes_of_this_server_as_a_person_reads_them(t
     ]
 
 
+def test_an_opening_takes_wildcards_where_its_route_does(tell: Tell) -> None:
+    require = {"scopes": ["read"], "scope_matching": "wildcard"}
+    route = {**ROUTES[0], "require": require}
+    options = tell({}, routes=[route, ROUTES[-1]])
+    assert options is not None
+    assert [opening.has_wildcards for opening in options.openings] == [True]
+
+
 def test_audiences_are_those_that_routes_of_this_server_demand(tell: Tell) -> None:
     options = tell({})
     assert options is not None

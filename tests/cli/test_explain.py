@@ -53,6 +53,10 @@ routes:
     match: {path: "/old/{id}", methods: [GET]}
     public: true
     allow_in_path: [semicolon, non_utf8]
+  - name: stock
+    match: {path: /stock}
+    authorization_server: local
+    require: {scopes: ["orders:read"], scope_matching: wildcard}
   - name: office
     match: {path: /office, methods: [GET, MOVE]}
     networks: [10.0.0.0/8, "2001:db8::/32"]
@@ -359,6 +363,7 @@ def test_a_demand_is_told_as_data(ask: Asker) -> None:
     assert said["requires"] == {
         "scopes": [],
         "any_scope": [],
+        "scope_matching": "exact",
         "audience": "https://api.example.com",
         "claims": {"tenant": ["acme"]},
     }
@@ -527,3 +532,10 @@ def test_without_an_address_a_verdict_that_hangs_on_it_cannot_be_told(ask: Asker
     assert ask.text("GET", "/office")[-1].endswith("say it with --from ADDRESS")
     assert ask("GET", "/healthz")[0] == 0
     assert ask("MOVE", "/office", "-H", "Destination: /nowhere")[0] == 2
+
+
+def test_the_matching_of_scopes_is_told(ask: Asker) -> None:
+    assert ask("GET", "/stock")[1]["requires"]["scope_matching"] == "wildcard"
+    assert ask("GET", "/orders")[1]["requires"]["scope_matching"] == "exact"
+    [line] = [line for line in ask.text("GET", "/stock") if "requires" in line]
+    assert line.endswith("with the scope orders:read; wildcards of the token count")

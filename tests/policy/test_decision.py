@@ -194,3 +194,28 @@ def test_a_public_route_can_yield_no_reason_about_tokens():
 def test_each_reason_about_tokens_can_be_yielded_by_some_route():
     every = guarded(scopes=frozenset({"a"}), audience="x", claims=(("t", (1,)),))
     assert possible_token_reasons(every) == TOKEN_REASONS
+
+
+@pytest.mark.parametrize("has_wildcards", [True, False])
+def test_wildcards_of_a_token_count_where_the_route_says_so(has_wildcards):
+    """And what is missing is named as it is."""
+    route = guarded(
+        scopes=frozenset({"orders:read", "stock:read"}),
+        any_scope=frozenset({"admin:all", "desk:all"}),
+        has_wildcards=has_wildcards,
+    )
+
+    def judge(*scopes):
+        return decide(route, dataclasses.replace(TOKEN, scopes=frozenset(scopes)), NOW)
+
+    assert judge("orders:read", "stock:read", "desk:all") is None
+    rejection = judge("*:read", "desk:*")
+    assert (rejection is None) is has_wildcards
+    rejection = judge("orders:*", "desk:*")
+    assert rejection.reason is Reason.INSUFFICIENT_SCOPE
+    assert rejection.required == ("admin:all", "desk:all", "orders:read", "stock:read")
+    if has_wildcards:
+        assert (rejection.missing, rejection.any_of) == (("stock:read",), ())
+    else:
+        assert rejection.missing == ("orders:read", "stock:read")
+        assert rejection.any_of == ("admin:all", "desk:all")

@@ -171,13 +171,3 @@ def test_lints_speak_also_when_there_are_errors(check: Check) -> None:
     found = check(VALID + PUBLIC + "nonsense: 1\n")
     assert len([line for line in found if ": warning: " in line]) == 1
     assert len(found) == 2
-
-
-def test_networks_are_warned_of_where_no_client_has_an_address(check: Check) -> None:
-    unix = "listen: unix:/run/g.sock\npublic_url: https://api.example.com\n"
-    networks = VALID.replace("    require:", "    networks: [10.0.0.0/8]\n    require:")
-    found = [line for line in check(unix + networks) if "networks" in line]
-    assert len(found) == 1
-    assert "no request passes; add unix to trusted_proxies" in found[0]
-    assert check(unix + "trusted_proxies: [unix]\n" + networks) == []
-    assert check(networks) == []

@@ -22,6 +22,7 @@ from gateway.authserver.options import AuthorizationServerOptions, Opening
 from gateway.authserver.records.clients import Client
 from gateway.authserver.records.grants import Grant
 from gateway.authserver.resources import parse_resources
+from gateway.policy.scopes import has_one, missing_scopes
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # what a SHA-256 digest comes to, RFC 7636, 4.2
 # RFC 8252, section 7.3: programs listen where the system lets them. An address, for a name could
@@ -192,14 +193,17 @@ def describe_redirect(redirect_uri: str) -> str:
 
 def find_openings(scope: str, options: AuthorizationServerOptions) -> list[Opening]:
     """Give the gateway's routes that these scopes open; not those that any token opens."""
-    scopes = set(scope.split())
-    return [
-        opening
-        for opening in options.openings
-        if opening.scopes <= scopes
-        and (not opening.any_scope or opening.any_scope & scopes)
-        and (opening.scopes or opening.any_scope)
-    ]
+    scopes = frozenset(scope.split())
+    return [opening for opening in options.openings if _is_opened(opening, scopes)]
+
+
+def _is_opened(opening: Opening, scopes: frozenset[str]) -> bool:
+    any_scope, has_wildcards = opening.any_scope, opening.has_wildcards
+    if not opening.scopes and not any_scope:
+        return False
+    return not missing_scopes(opening.scopes, scopes, has_wildcards=has_wildcards) and (
+        not any_scope or has_one(any_scope, scopes, has_wildcards=has_wildcards)
+    )
 
 
 def _find_redirect(named: str | None, client: Client) -> str:

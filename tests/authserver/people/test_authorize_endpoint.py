@@ -465,3 +465,16 @@ def test_only_routes_that_the_scopes_open_are_named() -> None:
     options = AuthorizationServerOptions("x", ISSUER, "", 1, {}, openings=openings)
     found = [one.address for one in find_openings("orders:read", options)]
     assert found == ["/read", "/either"]
+
+
+def test_a_scope_with_a_wildcard_opens_the_routes_that_take_it() -> None:
+    read = frozenset({"orders:read"})
+    openings = [
+        Opening((), "/exact", read, frozenset()),
+        Opening((), "/all", read, frozenset(), has_wildcards=True),
+        Opening((), "/one", frozenset(), read | {"admin"}, has_wildcards=True),
+        Opening((), "/other", frozenset({"stock:read"}), frozenset(), has_wildcards=True),
+        Opening((), "/any-token", frozenset(), frozenset(), has_wildcards=True),
+    ]
+    options = AuthorizationServerOptions("x", ISSUER, "", 1, {}, openings=openings)
+    assert [one.address for one in find_openings("orders:*", options)] == ["/all", "/one"]
