@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -140,12 +140,11 @@ class RunningGateway:
         """What makes the protocol of a client's connection."""
         return self._server
 
-    async def accept(self, sock: socket.socket) -> None:
+    async def accept(self, sockets: Iterable[socket.socket]) -> None:
         """Begin to accept clients."""
-        site = await listen(
-            self._server, sock, self.entrances["guard"], self.handshakes.get("guard")
-        )
-        self._sites.append(site)
+        entrance, handshake = self.entrances["guard"], self.handshakes.get("guard")
+        for sock in sockets:
+            self._sites.append(await listen(self._server, sock, entrance, handshake))
 
     async def drain(self) -> None:
         """Stop accepting, let the requests under way finish, close what remains."""
@@ -170,18 +169,18 @@ async def run_gateway(
         admin = create_application(
             gateway.metrics, gateway.why_not_ready, settings.admin_listen.host
         )
-        await serve(admin, sockets["admin"], stack, gateway.entrances["admin"])
-        if gateway.embedded is not None:
+        await serve(admin, sockets.admin, stack, gateway.entrances["admin"])
+        if gateway.embedded is not None and sockets.authorization_server is not None:
             name = "authorization_server"
             application = gateway.embedded.application()
             await serve(
                 application,
-                sockets[name],
+                sockets.authorization_server,
                 stack,
                 gateway.entrances[name],
                 gateway.handshakes.get(name),
             )
-        await gateway.accept(sockets["guard"])
+        await gateway.accept(sockets.guard)
         stack.push_async_callback(gateway.drain)
         yield gateway
 

@@ -9,7 +9,7 @@ import errno
 import logging
 import resource
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +33,7 @@ from gateway.settings import (
     TlsSettings,
     UnixAddress,
 )
-from gateway.settings.addresses import networks_among
+from gateway.settings.addresses import first_with_port, networks_among
 from gateway.settings.certificates import UnusablePair
 from gateway.telemetry.metrics import Metrics
 from gateway.tls import Handshake, ListenerCertificate, TlsSite, see_off, watch
@@ -55,6 +55,12 @@ _KEYS = {
     "admin": "admin_listen",
     "authorization_server": "authorization_servers.*.embedded.listen",
 }
+# What else than another listener is in the way of an address.
+_MENDS = {
+    errno.EADDRNOTAVAIL: "give this machine the address",
+    errno.EAFNOSUPPORT: "let this system have IPv6",
+    errno.EACCES: "allow the gateway's user the port",
+}
 
 
 class StartFailure(Exception):  # noqa: N818 - what became of the start
@@ -65,28 +71,42 @@ class StartFailure(Exception):  # noqa: N818 - what became of the start
 class Addresses:
     """Where the listeners really are, also when the configuration says port 0."""
 
-    guard: ListenAddress
+    guard: tuple[ListenAddress, ...]
     admin: Address
     authorization_server: Address | None
 
 
-def bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> dict[str, socket.socket]:
-    """Bind `guard`, `admin` and perhaps `authorization_server`; the stack closes them.
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """The sockets at which the gateway listens; those of the guard in the order of `listen`."""
 
-    Raises StartFailure.
-    """
-    sockets = {}
-    for what, address in _listening(settings).items():
-        try:
-            sockets[what] = _bind(address, stack)
-        except OSError as error:
-            is_path = isinstance(address, UnixAddress) and error.errno != errno.EADDRINUSE
-            mend = "let the gateway's user make it" if is_path else "end what listens there"
-            raise StartFailure(
-                f"cannot listen on {address}: {error.strerror or error}; "
-                f"change {_KEYS[what]}, or {mend}"
-            ) from error
-    return sockets
+    guard: tuple[socket.socket, ...]
+    admin: socket.socket
+    authorization_server: socket.socket | None
+
+
+def bind_all(settings: GatewaySettings, stack: AsyncExitStack) -> Sockets:
+    """Bind every address, or none; the stack closes them. Raises StartFailure."""
+    bound = {
+        name: tuple(_bind_for(name, address, stack) for address in addresses)
+        for name, addresses in _listening(settings).items()
+    }
+    [admin], [server] = bound["admin"], bound.get("authorization_server", (None,))
+    return Sockets(bound["guard"], admin, server)
+
+
+def _bind_for(name: str, address: ListenAddress, stack: AsyncExitStack) -> socket.socket:
+    try:
+        return _bind(address, stack)
+    except OSError as error:
+        if isinstance(address, UnixAddress) and error.errno != errno.EADDRINUSE:
+            mend = "let the gateway's user make it"
+        else:
+            mend = _MENDS.get(error.errno or 0, "end what listens there")
+        raise StartFailure(
+            f"cannot listen on {address}: {error.strerror or error}; "
+            f"change {_KEYS[name]}, or {mend}"
+        ) from error
 
 
 def _bind(address: ListenAddress, stack: AsyncExitStack) -> socket.socket:
@@ -104,25 +124,31 @@ def _bind(address: ListenAddress, stack: AsyncExitStack) -> socket.socket:
     return sock
 
 
-def _listening(settings: GatewaySettings) -> dict[str, ListenAddress]:
-    """Give every listener's address as the configuration has it."""
-    listening: dict[str, ListenAddress] = {"guard": settings.listen, "admin": settings.admin_listen}
+def _listening(settings: GatewaySettings) -> dict[str, tuple[ListenAddress, ...]]:
+    """Give the addresses of every listener as the configuration has them."""
+    listening: dict[str, tuple[ListenAddress, ...]] = {
+        "guard": settings.listen,
+        "admin": (settings.admin_listen,),
+    }
     for server in settings.authorization_servers.values():
         if server.embedded is not None:
-            listening["authorization_server"] = server.embedded.listen
+            listening["authorization_server"] = (server.embedded.listen,)
     return listening
 
 
-def find_addresses(sockets: Mapping[str, socket.socket]) -> Addresses:
+def find_addresses(sockets: Sockets) -> Addresses:
     """Say where the sockets are bound."""
-    guard, admin = sockets["guard"], sockets["admin"]
-    server = sockets.get("authorization_server")
-    name = guard.getsockname()
+    server = sockets.authorization_server
     return Addresses(
-        UnixAddress(name) if isinstance(name, str) else Address(*name[:2]),
-        Address(*admin.getsockname()[:2]),
+        tuple(map(_find_address, sockets.guard)),
+        Address(*sockets.admin.getsockname()[:2]),
         None if server is None else Address(*server.getsockname()[:2]),
     )
+
+
+def _find_address(sock: socket.socket) -> ListenAddress:
+    name = sock.getsockname()
+    return UnixAddress(name) if isinstance(name, str) else Address(*name[:2])
 
 
 def take_real_port(settings: GatewaySettings, addresses: Addresses) -> GatewaySettings:
@@ -130,9 +156,10 @@ def take_real_port(settings: GatewaySettings, addresses: Addresses) -> GatewaySe
 
     One that was derived from port 0 gets the port that it became.
     """
-    if isinstance(addresses.guard, UnixAddress) or not settings.public_url.endswith(":0"):
+    guard = first_with_port(addresses.guard)
+    if guard is None or not settings.public_url.endswith(":0"):
         return settings
-    public_url = f"{settings.public_url.removesuffix(':0')}:{addresses.guard.port}"
+    public_url = f"{settings.public_url.removesuffix(':0')}:{guard.port}"
     return settings.model_copy(update={"public_url": public_url})
 
 
@@ -172,7 +199,7 @@ def _share_descriptors(settings: GatewaySettings) -> Shares:
 
 
 def open_entrances(settings: GatewaySettings, metrics: Metrics) -> dict[str, Entrance]:
-    """Bound the connections of each listener, and count them.
+    """Bound the connections of each listener, and count them, at whichever address they come.
 
     Where the system gives too few file descriptors for `limits.connections`, the guard takes so
     many connections that nothing else in the process lacks one.

@@ -65,7 +65,7 @@ async def _serve(settings: GatewaySettings, places: Places, cast: Cast, file: Pa
                 desk=cast.desk.base_url,
                 user=cast.user,
                 password=cast.password,
-                guard=f"http://{addresses.guard}",
+                guard=f"http://{addresses.guard[0]}",
                 admin=f"http://{addresses.admin}",
                 issuer=f"http://{addresses.authorization_server}",
                 client=cast.client,

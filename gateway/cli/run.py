@@ -83,9 +83,11 @@ async def serve(settings: GatewaySettings, running: Running) -> None:
 def describe(settings: GatewaySettings, addresses: Addresses) -> str:
     """Say in one line where everything listens."""
     scheme = "http" if settings.tls is None else "https"
-    guard = addresses.guard
-    place = str(guard) if isinstance(guard, UnixAddress) else f"{scheme}://{guard}"
-    parts = [f"gateway: ready on {place}", f"admin http://{addresses.admin}"]
+    places = [
+        str(guard) if isinstance(guard, UnixAddress) else f"{scheme}://{guard}"
+        for guard in addresses.guard
+    ]
+    parts = [f"gateway: ready on {' and '.join(places)}", f"admin http://{addresses.admin}"]
     for server in settings.authorization_servers.values():
         if server.embedded is not None:
             scheme = "http" if server.embedded.tls is None else "https"

@@ -4,11 +4,12 @@ The way of a file, one module each:
 
     document    bytes -> a tree that knows the line of every key
     shapes      how a value is read, and what the JSON Schema says of it;
-                the single values are in scalars (text), literals and secret
+                the single values are in scalars (text), literals and secret, and what
+                may be one value or a list is in one_or_more
     models      what can be set: fields with shapes, defaults and descriptions
     certificates, tls   what listeners that speak TLS have on disk
     draft       what was read, perhaps incomplete
-    rules       errors that join several keys; lints: warnings
+    rules       errors that join several keys, those of addresses in listeners; lints: warnings
     completion  what follows from the rest, absolute paths
     routes      the route table
 

@@ -14,6 +14,7 @@ TrustedPeer = IPNetwork | Literal["unix"]
 
 # No private network is wider than 10.0.0.0/8 or fc00::/7, so no proxy of one's own needs more.
 _WIDEST: Final = {4: 8, 6: 7}
+_LOCALHOST: Final = ipaddress.IPv4Address("127.0.0.1")
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -247,8 +248,24 @@ def reaches(host: str, port: int, listener: Address) -> bool:
     return port == listener.port != 0 and _is_same_place(host, listener.host)
 
 
+def first_with_port(listen: Iterable[ListenAddress]) -> Address | None:
+    """Give the first address that a client could name; None where all are unix sockets."""
+    return next((address for address in listen if isinstance(address, Address)), None)
+
+
+def exclude_each_other(one: Address, other: Address) -> bool:
+    """Say whether the system lets only one of two sockets listen.
+
+    Both families can be had on one port, for :: takes IPv6 alone here; `localhost` is IPv4.
+    """
+    ours, theirs = (parse_ip(address.host) or _LOCALHOST for address in (one, other))
+    if one.port != other.port or one.port == 0 or ours.version != theirs.version:
+        return False
+    return ours == theirs or ours.is_unspecified or theirs.is_unspecified
+
+
 def collide(one: Address, other: Address) -> bool:
-    """Say whether two listeners cannot both be opened."""
+    """Say whether two listeners cannot both be opened, or clients could take one for the other."""
     return reaches(one.host, one.port, other) or (
         one.port == other.port != 0
         and (is_every_interface(one.host) or is_every_interface(other.host))

@@ -2,9 +2,10 @@
 
 from gateway.policy.admission import Admission
 from gateway.policy.scopes import has_wildcard_word
-from gateway.settings.addresses import UnixAddress
+from gateway.settings.addresses import UnixAddress, first_with_port
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted
+from gateway.settings.listeners import guard_addresses
 from gateway.settings.models import RouteSettings
 
 
@@ -34,12 +35,14 @@ def check_scope_matching(draft: Draft) -> None:
 
 def warn_of_networks_that_nobody_is_in(draft: Draft) -> None:
     """Without an address no client is in a network."""
-    sound = draft.is_sound("listen") and draft.is_sound("trusted_proxies")
-    if not sound or not isinstance(draft.settings.listen, UnixAddress):
+    addresses = [address for _, address in guard_addresses(draft)]
+    has_sockets = any(isinstance(address, UnixAddress) for address in addresses)
+    if not has_sockets or not draft.is_sound("trusted_proxies"):
         return
+    passing = "no request passes" if first_with_port(addresses) is None else "none of them passes"
     for index, _ in draft.routes():
         path: KeyPath = ("routes", index, "networks")
         if draft.has(*path) and "unix" not in draft.settings.trusted_proxies:
-            what = "clients of a unix socket have no address, so no request passes"
+            what = f"clients of a unix socket have no address, so {passing}"
             mend = "add unix to trusted_proxies, if a proxy of your own connects"
             draft.warn(path, "networks-without-addresses", what, mend)

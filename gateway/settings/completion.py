@@ -1,12 +1,19 @@
 """What the file leaves out because it follows from the rest, and paths made absolute."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import SecretStr
 
-from gateway.settings.addresses import ListenAddress, Origin, UnixAddress, is_every_interface
+from gateway.settings.addresses import (
+    ListenAddress,
+    Origin,
+    UnixAddress,
+    first_with_port,
+    is_every_interface,
+)
 from gateway.settings.authorization_server_models import (
     AuthorizationServerSettings,
     EmbeddedSettings,
@@ -32,6 +39,14 @@ def derive_origin(
     if is_every_interface(listen.host) or (must_be_secure and not origin.is_secure):
         return None
     return str(origin)
+
+
+def derive_public_url(listen: Sequence[ListenAddress], *, has_tls: bool) -> str | None:
+    """Give the origin by which clients reach the guard; None when its listeners do not say.
+
+    The first address with a port says it: what else it listens on is for others.
+    """
+    return derive_origin(first_with_port(listen) or listen[0], has_tls=has_tls)
 
 
 def locate_state_dir(settings: GatewaySettings, folder: Path) -> Path:
@@ -68,14 +83,14 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
     }
     update: dict[str, object] = {
         "state_dir": state_dir,
-        "listen": locate_listener(settings.listen, folder),
+        "listen": tuple(locate_listener(address, folder) for address in settings.listen),
         "authorization_servers": servers,
         "upstreams": upstreams,
         "routes": routes,
         "tls": _complete_tls(settings.tls, folder),
     }
     if "public_url" not in settings.model_fields_set:
-        update["public_url"] = derive_origin(settings.listen, has_tls=settings.tls is not None)
+        update["public_url"] = derive_public_url(settings.listen, has_tls=settings.tls is not None)
     # The shapes have read every value; the models have the last word on what came of it.
     return GatewaySettings.model_validate(settings.model_copy(update=update))
 

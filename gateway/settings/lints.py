@@ -14,6 +14,7 @@ from gateway.settings.database import has_password
 from gateway.settings.document import Scalar
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted, suggest
+from gateway.settings.listeners import guard_addresses
 from gateway.settings.tls import warn_of_certificates, warn_of_readable_keys
 
 Lint = Callable[[Draft], None]
@@ -179,13 +180,13 @@ def warn_of_exposed_admin(draft: Draft) -> None:
 
 def warn_of_nameless_clients(draft: Draft) -> None:
     """Who connects by a unix socket has no address, and says whose it has only when believed."""
-    if not draft.is_sound("listen") or not draft.is_sound("trusted_proxies"):
+    if not draft.is_sound("trusted_proxies") or "unix" in draft.settings.trusted_proxies:
         return
-    settings = draft.settings
-    if isinstance(settings.listen, UnixAddress) and "unix" not in settings.trusted_proxies:
-        what = "nobody who connects to the socket is believed, so clients have no address"
-        mend = "add unix to trusted_proxies, if a proxy of your own connects"
-        draft.warn(("listen",), "unix-not-trusted", what, mend)
+    for path, address in guard_addresses(draft):
+        if isinstance(address, UnixAddress):
+            what = "nobody who connects to the socket is believed, so clients have no address"
+            mend = "add unix to trusted_proxies, if a proxy of your own connects"
+            draft.warn(path, "unix-not-trusted", what, mend)
 
 
 def warn_of_plain_public_url(draft: Draft) -> None:

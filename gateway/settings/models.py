@@ -20,6 +20,7 @@ from gateway.settings.adaptation_models import (
 )
 from gateway.settings.addresses import Address, ListenAddress, TrustedPeer
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
+from gateway.settings.one_or_more import OneOrMore
 from gateway.settings.route_models import MatchSettings, RequireSettings, TunnelSettings
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Derived, Items, Section, Table
@@ -301,11 +302,19 @@ class RouteSettings(Settings):
 class GatewaySettings(Settings):
     """The configuration of the gateway. Relative paths count from the file's own folder."""
 
-    listen: Annotated[ListenAddress, scalars.LISTEN_OR_UNIX] = Field(
-        default=Address("127.0.0.1", 8080),
+    listen: Annotated[
+        tuple[ListenAddress, ...],
+        OneOrMore(
+            scalars.LISTEN_OR_UNIX,
+            at_most=32,
+            if_empty="write [127.0.0.1:8080], or remove the key",
+            if_more='write 0.0.0.0:8080 and "[::]:8080" for every address of this machine',
+        ),
+    ] = Field(
+        default=(Address("127.0.0.1", 8080),),
         description="Where clients connect; port 0 lets the system pick one. `[::]:8080` takes "
         "IPv6 alone, `0.0.0.0:8080` IPv4 alone. Or `unix:/path`: a socket, with mode 0660, for a "
-        "proxy on this machine.",
+        "proxy on this machine. A list is all of them at once, under the same `tls` and `limits`.",
     )
     admin_listen: Annotated[Address, scalars.LISTEN] = Field(
         default=Address("127.0.0.1", 9090),
@@ -317,7 +326,10 @@ class GatewaySettings(Settings):
     public_url: Annotated[
         str,
         scalars.PUBLIC_ORIGIN,
-        Derived("`listen`, unless that is every interface; `https://` with `tls`"),
+        Derived(
+            "the first address with a port in `listen`, unless that is every interface; "
+            "`https://` with `tls`"
+        ),
     ] = Field(description="The origin by which clients reach the gateway. No path.")
     state_dir: Annotated[Path, scalars.FOLDER] = Field(
         default=Path("state"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from gateway.settings.literals import WholeNumber, WholeNumberOr
 from gateway.settings.models import GatewaySettings
+from gateway.settings.one_or_more import OneOrMore
 from gateway.settings.shapes import Items, Key, Section, Shape, Table, Text, fields_of
 
 _PREFACE = """\
@@ -68,8 +69,8 @@ def _value(shape: Shape) -> str:
     match shape:
         case Section():
             return "keys, see below"
-        case Items(item=item):
-            return "list of sections, see below" if isinstance(item, Section) else _list_of(item)
+        case Items() | OneOrMore():
+            return _list_of(shape)
         case Table(value=value, key=key):
             if isinstance(value, Section):
                 return "names, each with keys, see below"
@@ -88,8 +89,12 @@ def _value(shape: Shape) -> str:
             return _bare(shape.noun)
 
 
-def _list_of(item: Shape) -> str:
-    return f"list of: {_value(item)}"
+def _list_of(shape: Items | OneOrMore) -> str:
+    if isinstance(shape, OneOrMore):
+        return f"{_value(shape.item)}, or a list of at most {shape.at_most}"
+    if isinstance(shape.item, Section):
+        return "list of sections, see below"
+    return f"list of: {_value(shape.item)}"
 
 
 def _default(key: Key) -> str:

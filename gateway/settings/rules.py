@@ -1,25 +1,24 @@
 """The rules that join several keys: each is a function over the draft, and reports errors."""
 
 import ipaddress
-import os
 from collections.abc import Callable
-from itertools import combinations
 from typing import Final
 
 from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
 from gateway.settings.adaptation import check_cors, check_forward_path, check_header_edits
-from gateway.settings.addresses import Address, UnixAddress, collide, parse_origin, reaches
 from gateway.settings.admission import check_scope_matching
-from gateway.settings.completion import (
-    derive_origin,
-    locate_database,
-    locate_listener,
-    locate_state_dir,
-)
+from gateway.settings.completion import derive_origin, locate_database, locate_state_dir
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
-from gateway.settings.findings import KeyPath, join_words, quoted, render_path, suggest
+from gateway.settings.findings import KeyPath, join_words, quoted, suggest
 from gateway.settings.foreign_servers import check_authentication
+from gateway.settings.listeners import (
+    check_listeners,
+    check_public_url,
+    check_unix_sockets,
+    check_upstreams,
+    guard_origins,
+)
 from gateway.settings.tls import (
     check_certificates,
     check_introspection_tls,
@@ -27,31 +26,6 @@ from gateway.settings.tls import (
 )
 
 Rule = Callable[[Draft], None]
-
-_CIRCLE: Final = "this is where the gateway itself listens, so every request would run in a circle"
-_SERVICE: Final = "name the service that stands behind the gateway"
-_LONGEST_SOCKET_PATH: Final = 107  # sun_path of unix(7), less the NUL
-
-
-def check_public_url(draft: Draft) -> None:
-    """Somebody has to say how clients reach the guard where its listener does not."""
-    if draft.has("public_url") or not draft.is_sound("listen"):
-        return
-    listen = draft.settings.listen
-    if derive_origin(listen, has_tls=draft.has("tls")) is None:
-        what = f"listening on {listen} does not say how clients reach the gateway"
-        mend = "add public_url with the origin that they use"
-        draft.error(("listen",), "missing-public-url", what, mend)
-
-
-def check_unix_socket(draft: Draft) -> None:
-    """The kernel takes a socket's whole path only up to a length."""
-    if not draft.is_sound("listen"):
-        return
-    listen = locate_listener(draft.settings.listen, draft.reading.folder)
-    if isinstance(listen, UnixAddress) and len(os.fsencode(listen.path)) > _LONGEST_SOCKET_PATH:
-        what = f"the whole path of this socket is longer than {_LONGEST_SOCKET_PATH} bytes"
-        draft.error(("listen",), "invalid-address", what, "choose a shorter one, as under /run")
 
 
 def check_trusted_proxies(draft: Draft) -> None:
@@ -116,10 +90,9 @@ def check_embedded_issuer(draft: Draft) -> None:
             issuer, place = derived, (*path, "listen")
             if not draft.has("public_url"):
                 continue  # both follow from listeners, which are told apart by a rule of their own
-        if issuer == _public_url(draft) and not issuer.endswith(":0"):
-            what = (
-                "the issuer and public_url are one origin, shared with the pages that are guarded"
-            )
+        if issuer in guard_origins(draft):
+            key = "public_url" if draft.has("public_url") else "listen"
+            what = f"the issuer and {key} are one origin, shared with the pages that are guarded"
             draft.error(place, "issuer-shares-origin", what, "give the issuer an origin of its own")
 
 
@@ -134,52 +107,6 @@ def check_database_path(draft: Draft) -> None:
         if url.startswith(SQLITE_SCHEME) and {"?", "#"} & set(locate_database(url, state_dir)):
             what = f"the folder {quoted(str(state_dir))} has a ? or # in its path"
             draft.error(path, "invalid-database", what, "set state_dir to a folder without them")
-
-
-def check_listeners(draft: Draft) -> None:
-    """No two listeners want the same address and port."""
-    for earlier, later in combinations(_listeners(draft), 2):
-        if collide(earlier[1], later[1]):
-            # The default of a key that is not in the file cannot be pointed at.
-            (path, address), (other, _) = (
-                (later, earlier) if draft.has(*later[0]) else (earlier, later)
-            )
-            by_default = "" if draft.has(*other) else " by default"
-            what = f"{address} is also where {render_path(other)} listens{by_default}"
-            draft.error(path, "listeners-collide", what, "give each its own port")
-
-
-def check_upstreams(draft: Draft) -> None:
-    """No server of an upstream is one of the gateway's own ports."""
-    for name in draft.names("upstreams"):
-        path: KeyPath = ("upstreams", name, "servers")
-        if not draft.is_sound(*path):
-            continue
-        for index, server in enumerate(draft.settings.upstreams[name].servers):
-            _check_upstream_server(draft, (*path, index), server)
-
-
-def _check_upstream_server(draft: Draft, path: KeyPath, server: str) -> None:
-    listen = draft.settings.listen if draft.is_sound("listen") else None
-    if server.startswith("unix:"):
-        folder = draft.reading.folder
-        if isinstance(listen, UnixAddress) and os.path.realpath(
-            folder / listen.path
-        ) == os.path.realpath(folder / server.removeprefix("unix:")):
-            draft.error(path, "upstream-is-gateway", _CIRCLE, _SERVICE)
-        return
-    origin = parse_origin(server)
-    mend = _SERVICE
-    if draft.is_sound("admin_listen"):
-        admin = draft.settings.admin_listen
-        if reaches(origin.host, origin.port, admin):
-            what = f"this is admin_listen ({admin}), which is never for clients"
-            draft.error(path, "upstream-is-admin", what, mend)
-            return
-    public_url = _public_url(draft)
-    reaches_guard = isinstance(listen, Address) and reaches(origin.host, origin.port, listen)
-    if reaches_guard or (public_url == server and not server.endswith(":0")):
-        draft.error(path, "upstream-is-gateway", _CIRCLE, mend)
 
 
 def check_route_names(draft: Draft) -> None:
@@ -292,32 +219,9 @@ def check_overlaps(draft: Draft) -> None:
         draft.error(("routes",), "routes-too-large", what, "use fewer {name} segments and **")
 
 
-def _public_url(draft: Draft) -> str | None:
-    if draft.has("public_url"):
-        return draft.settings.public_url if draft.is_sound("public_url") else None
-    return (
-        derive_origin(draft.settings.listen, has_tls=draft.has("tls"))
-        if draft.is_sound("listen")
-        else None
-    )
-
-
-def _listeners(draft: Draft) -> list[tuple[KeyPath, Address]]:
-    listeners: list[tuple[KeyPath, Address]] = []
-    if draft.is_sound("listen") and isinstance(draft.settings.listen, Address):
-        listeners.append((("listen",), draft.settings.listen))
-    if draft.is_sound("admin_listen"):
-        listeners.append((("admin_listen",), draft.settings.admin_listen))
-    for name, embedded in draft.embedded():
-        path: KeyPath = ("authorization_servers", name, "embedded", "listen")
-        if draft.is_sound(*path):
-            listeners.append((path, embedded.listen))
-    return listeners
-
-
 RULES: Final[tuple[Rule, ...]] = (
     check_public_url,
-    check_unix_socket,
+    check_unix_sockets,
     check_trusted_proxies,
     check_authorization_servers,
     check_embedded_issuer,

@@ -35,7 +35,7 @@ class Orders:
     file: str
     content: str
     """The configuration as the supervisor read it, whatever the file holds by now; Latin-1."""
-    addresses: Mapping[str, str]
+    addresses: Mapping[str, list[str]]
     listeners: tuple[tuple[str, int], ...]
     """Name and address family of each listener, in the order of their numbers."""
 

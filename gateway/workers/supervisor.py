@@ -5,7 +5,8 @@ Rule: it serves nothing but the operator's port, so that nothing which a request
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ class Supervisor:
     def __init__(
         self,
         orders: Orders,
-        listeners: Mapping[str, Listener],
+        listeners: Sequence[Listener],
         addresses: Addresses,
         metrics: Metrics,
     ) -> None:
@@ -62,8 +63,8 @@ class Supervisor:
         self._own_changes = ChangeReader(self.metrics)
         self._merged = MergedMetrics()
         self._orders = orders
-        self._has_authorization_server = _AUTHORIZATION_SERVER in listeners
-        self._doorman = Doorman(tuple(listeners.values()))
+        self._has_authorization_server = addresses.authorization_server is not None
+        self._doorman = Doorman(listeners)
         self._workers: dict[Passage, WorkerProcess] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._ends: set[asyncio.Task[None]] = set()
@@ -222,31 +223,32 @@ async def supervise(
         addresses = find_addresses(sockets)
         metrics = Metrics()
         entrances = open_entrances(settings, metrics)
-        names = [name for name in sockets if name != "admin"]
-        listeners = {
-            name: Listener(
-                sockets[name],
-                entrances[name],
-                _FIRST if name == _AUTHORIZATION_SERVER else None,
-            )
-            for name in names
-        }
+        serving: list[tuple[str, socket.socket, int | None]] = [
+            ("guard", sock, None) for sock in sockets.guard
+        ]
+        if sockets.authorization_server is not None:
+            serving.append((_AUTHORIZATION_SERVER, sockets.authorization_server, _FIRST))
+        listeners = [Listener(sock, entrances[name], worker) for name, sock, worker in serving]
         orders = Orders(
             number=_FIRST,
             count=count,
             file=str(file),
             content=content.decode("latin-1"),
             addresses=_spell(addresses),
-            listeners=tuple((name, sockets[name].family) for name in names),
+            listeners=tuple((name, sock.family) for name, sock, _ in serving),
         )
         supervisor = Supervisor(orders, listeners, addresses, metrics)
         await supervisor.start()
         admin = create_application(supervisor, supervisor.why_not_ready, settings.admin_listen.host)
-        await serve(admin, sockets["admin"], stack, entrances["admin"])
+        await serve(admin, sockets.admin, stack, entrances["admin"])
         stack.push_async_callback(supervisor.drain)
         yield supervisor
 
 
-def _spell(addresses: Addresses) -> dict[str, str]:
-    found = {name: getattr(addresses, name) for name in Addresses.__dataclass_fields__}
-    return {name: str(one) for name, one in found.items() if one is not None}
+def _spell(addresses: Addresses) -> dict[str, list[str]]:
+    server = addresses.authorization_server
+    return {
+        "guard": [str(one) for one in addresses.guard],
+        "admin": [str(addresses.admin)],
+        _AUTHORIZATION_SERVER: [] if server is None else [str(server)],
+    }

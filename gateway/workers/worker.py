@@ -103,11 +103,11 @@ async def _serve(
 
 def _read_addresses(orders: Orders) -> Addresses:
     found = orders.addresses
-    server = found.get("authorization_server")
+    [admin], server = found["admin"], found["authorization_server"]
     return Addresses(
-        read_address(found["guard"]),
-        parse_listen(found["admin"]),
-        None if server is None else parse_listen(server),
+        tuple(map(read_address, found["guard"])),
+        parse_listen(admin),
+        parse_listen(server[0]) if server else None,
     )
 
 

@@ -82,7 +82,7 @@ async def test_the_server_knows_the_guards_port_that_the_system_picked(
     with Administration(options) as administration:
         shop = administration.add_client("shop", grant_types=["client_credentials"])
     async with run_gateway(settings) as gateway:
-        public_url = f"http://{gateway.addresses.guard}"
+        public_url = f"http://{gateway.addresses.guard[0]}"
         assert await ask_for_token(gateway, shop.secret or "", f"{public_url}/orders") == 200
         assert await ask_for_token(gateway, shop.secret or "", "http://127.0.0.1:0/orders") == 400
 

@@ -77,7 +77,7 @@ async def test_no_secret_is_in_any_log_at_debug(  # noqa: PLR0915 - one walk thr
             httpx.AsyncClient(base_url=options.issuer, timeout=30) as client,
             Person(options.issuer, "alice", PASSWORD) as person,
         ):
-            guard = f"http://{gateway.addresses.guard}/orders"
+            guard = f"http://{gateway.addresses.guard[0]}/orders"
 
             async def post(path: str, form: dict[str, str], **more: object) -> httpx.Response:
                 return await client.post(f"/oauth2/{path}", data=form, **more)

@@ -108,7 +108,7 @@ async def test_parser_in_python_fails_the_start(
 
 async def test_addresses_are_those_that_the_system_gave(stage: Stage) -> None:
     await stage.open()
-    assert stage.gateway.addresses.guard.port > 0
+    assert stage.gateway.addresses.guard[0].port > 0
     assert (await ask_admin(stage, b"/readyz")).status == 200
     assert (await stage.ask(GET.replace(b"/public/a", b"/nothing"))).status == 404
 

@@ -174,7 +174,7 @@ def running_gateway(
     program = Program(command, folder / "access.log", env=environment, **options)
     try:
         ready = program.wait_for_line(
-            r"ready on (?P<url>(https?://|unix:)[^\s,]+), admin (?P<admin>http://[^\s,]+)"
+            r"ready on (?P<url>(https?://|unix:)[^\s,]+)( and [^\s,]+)*, admin (?P<admin>http://[^\s,]+)"
             r"(, authorization server (?P<server>https?://[^\s,]+))?$"
         )
         yield Gateway(

@@ -277,7 +277,7 @@ class Stage:
 
     @property
     def address(self) -> Address:
-        return self.gateway.addresses.guard
+        return cast(Address, self.gateway.addresses.guard[0])
 
     async def open(self, **changes: object) -> "Stage":
         """Start the gateway; `changes` replace members of the usual configuration."""

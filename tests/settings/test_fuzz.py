@@ -19,6 +19,7 @@ from gateway.settings import (
     load,
 )
 from gateway.settings.models import GatewaySettings
+from gateway.settings.one_or_more import OneOrMore
 from gateway.settings.shapes import Items, Section, Shape, Table, fields_of
 from tests.settings.conftest import VALID
 
@@ -60,6 +61,7 @@ _SCALARS = st.one_of(
             *("orders", "local", "/orders/**", "/{id}", "http://127.0.0.1:8000", "127.0.0.1:0"),
             *("GET", "HEAD", "orders:read", "true", "false", "*", "{}", "[]", "sqlite:///a.db"),
             *("https://a.example", "::1", "[::1]:1", "10.0.0.0/8", "0.0.0.0:1", "all", "json"),
+            *("unix:s", "unix:./s", "127.0.0.1:1", "localhost:1"),
         ]
     ),
     st.text(max_size=8),
@@ -80,6 +82,8 @@ def _values(shape: Shape) -> st.SearchStrategy[Any]:
             right = st.dictionaries(keys, _values(shape.value), max_size=3)
         case Items():
             right = st.lists(_values(shape.item), max_size=3)
+        case OneOrMore():
+            right = st.one_of(_SCALARS, st.lists(_SCALARS, max_size=4))
         case _:
             right = _SCALARS
     return st.one_of(right, right, right, _SCALARS)

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.settings import (
+    Address,
     Examination,
     GatewaySettings,
     SettingsError,
@@ -130,7 +131,7 @@ def test_defaults_are_those_of_the_contract(write: Callable[[str], Path]) -> Non
     path = write(VALID)
     settings = load(path, {})
     folder = path.parent
-    assert str(settings.listen) == "127.0.0.1:8080"
+    assert settings.listen == (Address("127.0.0.1", 8080),)
     assert str(settings.admin_listen) == "127.0.0.1:9090"
     assert settings.public_url == "http://127.0.0.1:8080"
     assert settings.state_dir == folder / "state"
@@ -186,4 +187,4 @@ def test_the_models_have_the_last_word_on_every_value(write: Callable[[str], Pat
 
 def test_port_0_is_left_to_the_system(write: Callable[[str], Path]) -> None:
     settings = load(write("listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\n" + VALID), {})
-    assert settings.listen.port == settings.admin_listen.port == 0
+    assert settings.listen[0].port == settings.admin_listen.port == 0

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from gateway.settings.document import Mark, Scalar
 from gateway.settings.models import GatewaySettings
+from gateway.settings.one_or_more import OneOrMore
 from gateway.settings.quantities import format_duration
 from gateway.settings.shapes import Items, Key, Section, Table, Text, fields_of
 
@@ -32,11 +33,12 @@ def test_every_key_is_described_in_a_sentence(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, key in KEYS.items() if isinstance(key.shape, Text) and key.default]
+    "name",
+    [name for name, key in KEYS.items() if isinstance(key.shape, Text | OneOrMore) and key.default],
 )
 def test_every_default_reads_as_itself(name: str) -> None:
     key = KEYS[name]
-    assert isinstance(key.shape, Text)
+    assert isinstance(key.shape, Text | OneOrMore)
     node = Scalar(Mark(1, 1), key.default, "str", is_plain=False)
     assert key.shape.read(node, None) == key.info.get_default()  # type: ignore[arg-type]
 

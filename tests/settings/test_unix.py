@@ -18,7 +18,7 @@ def test_a_relative_path_counts_from_the_files_folder(
     examination = read(VALID + URL + "listen: unix:run/gateway.sock\n")
     assert examination.findings == ()
     assert examination.settings is not None
-    assert examination.settings.listen == UnixAddress(f"{tmp_path}/run/gateway.sock")
+    assert examination.settings.listen == (UnixAddress(f"{tmp_path}/run/gateway.sock"),)
     assert examination.settings.trusted_proxies == ("unix",)
 
 

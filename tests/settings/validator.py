@@ -84,6 +84,7 @@ _RULES: dict[str, Rule] = {
     "maximum": _rule(lambda value, wanted: value <= wanted),
     "minLength": _at_least,
     "minItems": _at_least,
+    "maxItems": _rule(lambda value, wanted: len(value) <= wanted),
     "minProperties": _at_least,
     "uniqueItems": _rule(lambda value, wanted: len(set(map(repr, value))) == len(value)),
     "required": _rule(lambda value, wanted: set(wanted) <= value.keys()),

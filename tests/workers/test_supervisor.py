@@ -137,7 +137,7 @@ async def test_a_worker_that_ends_before_it_is_ready_fails_the_start(
 async def test_what_a_worker_told_before_its_death_stays_though_nobody_asked(file: Path) -> None:
     """It tells by itself, every second."""
     async with running(file) as supervisor:
-        address = supervisor.addresses.guard
+        [address] = supervisor.addresses.guard
         assert isinstance(address, Address)
         reader, writer = await asyncio.open_connection(address.host, address.port)
         writer.write(b"GET /nothing HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
@@ -180,7 +180,7 @@ async def test_the_log_of_several_workers_is_written_so_that_lines_do_not_mix(
     read, write = os.pipe()
     request = b"GET /%b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" % (b"x" * 6000)
     for count in (1, 2):
-        addresses = Addresses(anywhere, anywhere, None)
+        addresses = Addresses((anywhere,), anywhere, None)
         async with open_gateway(settings, addresses, write, Share(0, count)) as opened:
             loop = asyncio.get_running_loop()
             server = await loop.create_server(opened.front, "127.0.0.1", 0)
