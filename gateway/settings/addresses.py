@@ -253,6 +253,15 @@ def first_with_port(listen: Iterable[ListenAddress]) -> Address | None:
     return next((address for address in listen if isinstance(address, Address)), None)
 
 
+def first_beyond_loopback(listen: Iterable[ListenAddress]) -> Address | None:
+    """Give the first address by which other machines come; None where none does."""
+    return first_with_port(
+        address
+        for address in listen
+        if isinstance(address, Address) and not is_loopback(address.host)
+    )
+
+
 def exclude_each_other(one: Address, other: Address) -> bool:
     """Say whether the system lets only one of two sockets listen.
 

@@ -8,11 +8,14 @@ from typing import TypeVar
 from pydantic import SecretStr
 
 from gateway.settings.addresses import (
+    Address,
     ListenAddress,
     Origin,
     UnixAddress,
+    first_beyond_loopback,
     first_with_port,
     is_every_interface,
+    is_loopback,
 )
 from gateway.settings.authorization_server_models import (
     AuthorizationServerSettings,
@@ -44,9 +47,14 @@ def derive_origin(
 def derive_public_url(listen: Sequence[ListenAddress], *, has_tls: bool) -> str | None:
     """Give the origin by which clients reach the guard; None when its listeners do not say.
 
-    The first address with a port says it: what else it listens on is for others.
+    The first address with a port says it, unless only this machine reaches that one and others
+    reach another.
     """
-    return derive_origin(first_with_port(listen) or listen[0], has_tls=has_tls)
+    first = first_with_port(listen) or listen[0]
+    is_here = isinstance(first, Address) and is_loopback(first.host)
+    if is_here and first_beyond_loopback(listen) is not None:
+        return None
+    return derive_origin(first, has_tls=has_tls)
 
 
 def locate_state_dir(settings: GatewaySettings, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from gateway.settings.addresses import (
     UnixAddress,
     collide,
     exclude_each_other,
+    first_beyond_loopback,
     first_with_port,
     parse_origin,
     reaches,
@@ -50,9 +51,11 @@ def check_public_url(draft: Draft) -> None:
         return
     listen = draft.settings.listen
     if derive_public_url(listen, has_tls=draft.has("tls")) is None:
-        says = first_with_port(listen) or listen[0]
-        path = next(path for path, address in addresses if address == says)
-        what = f"listening on {says} does not say how clients reach the gateway"
+        first = first_with_port(listen) or listen[0]
+        blamed = first_beyond_loopback(listen) or first
+        path = next(path for path, address in addresses if address == blamed)
+        both = f"{first} and {blamed}" if first != blamed else first
+        what = f"listening on {both} does not say how clients reach the gateway"
         mend = "add public_url with the origin that they use"
         draft.error(path, "missing-public-url", what, mend)
 

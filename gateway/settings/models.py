@@ -327,8 +327,8 @@ class GatewaySettings(Settings):
         str,
         scalars.PUBLIC_ORIGIN,
         Derived(
-            "the first address with a port in `listen`, unless that is every interface; "
-            "`https://` with `tls`"
+            "the first address with a port in `listen`, unless that is every interface, or "
+            "loopback beside one that is not; `https://` with `tls`"
         ),
     ] = Field(description="The origin by which clients reach the gateway. No path.")
     state_dir: Annotated[Path, scalars.FOLDER] = Field(

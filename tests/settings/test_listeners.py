@@ -123,6 +123,7 @@ def test_what_the_system_lets_listen_side_by_side_is_no_finding(check: Check, li
     [
         ('[127.0.0.1:8080, "[::1]:8080"]', "http://127.0.0.1:8080"),
         ('[unix:s, "[::1]:7000", 127.0.0.1:8080]', "http://[::1]:7000"),
+        ("[10.0.0.5:8080, 127.0.0.1:8080]", "http://10.0.0.5:8080"),
         ("[10.0.0.5:8080, 0.0.0.0:8082]", "http://10.0.0.5:8080"),
     ],
 )
@@ -139,6 +140,10 @@ def test_the_first_address_with_a_port_says_how_clients_reach_the_gateway(
     [
         ('["[::]:8080", 127.0.0.1:8080]', "12:10: listen[0]: listening on [::]:8080 does not say"),
         ("[unix:s, 0.0.0.0:8080]", "12:18: listen[1]: listening on 0.0.0.0:8080 does not say how"),
+        (
+            "[127.0.0.1:8080, unix:s, 10.0.0.5:8080]",
+            "12:34: listen[2]: listening on 127.0.0.1:8080 and 10.0.0.5:8080 does not say how cl",
+        ),
         ("[unix:s, unix:t]", "12:10: listen[0]: listening on unix:s does not say how clients "),
     ],
 )
