@@ -16,9 +16,9 @@ from functools import partial
 
 from aiohttp import web
 
+from gateway.middleware.bounded import BoundedProtocol, FrontLimits
 from gateway.middleware.endpoint import EndpointProtocol
 from gateway.middleware.entrance import Entrance
-from gateway.middleware.front import BoundedProtocol, FrontLimits
 from gateway.policy.connections import (
     ConnectionBounds,
     Refused,

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+from gateway.middleware.bounded import BoundedProtocol, FrontLimits
 from gateway.middleware.entrance import Entrance
-from gateway.middleware.front import BoundedProtocol, FrontLimits
 from gateway.policy.connections import Refused
 from gateway.settings import TlsSettings
 from gateway.settings.certificates import UnusablePair, load_context, read_facts

@@ -8,8 +8,8 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
+from gateway.middleware.bounded import BoundedProtocol, FrontLimits
 from gateway.middleware.entrance import Entrance
-from gateway.middleware.front import BoundedProtocol, FrontLimits
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class EndpointProtocol(BoundedProtocol):
         message: str | None = None,  # noqa: ARG002 - aiohttp's quotes the request
     ) -> web.StreamResponse:
         """Answer what could not be parsed, or failed, without a word from the request."""
-        if isinstance(exc, HttpProcessingError):
+        if isinstance(exc, HttpProcessingError | web.RequestPayloadError):
             members = {"error": "invalid_request", "error_description": "The request is malformed."}
             status = 431 if isinstance(exc, LineTooLong) else 400
         else:

@@ -18,6 +18,7 @@ from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDictProxy
 
 from gateway.introspection.cache import Answer
+from gateway.middleware.bounded import BrokenBody
 from gateway.policy.cors import CorsRules
 from gateway.policy.forwarding import BodyFailure, Forwarded, ForwardRequest
 from gateway.policy.headers import HeaderPair
@@ -224,7 +225,7 @@ class ExchangeBody:
         """Give what has arrived, without waiting. Raises BodyFailure."""
         error = self._content.exception()
         if error is not None:
-            raise BodyFailure(Reason.MALFORMED_REQUEST, "the body is malformed") from error
+            raise _body_failure(error) from error
         return self._count(self._content.read_nowait())
 
     @property
@@ -246,7 +247,7 @@ class ExchangeBody:
                 f"{self._exchange.bytes_received} bytes of the body came, then too little",
             ) from None
         except (web.RequestPayloadError, HttpProcessingError) as error:
-            raise BodyFailure(Reason.MALFORMED_REQUEST, "the body is malformed") from error
+            raise _body_failure(error) from error
         finally:
             self._waited += time.monotonic() - started
 
@@ -255,6 +256,12 @@ class ExchangeBody:
         if self._exchange.bytes_received > self._limit:
             raise BodyFailure(Reason.BODY_TOO_LARGE, f"the body exceeds {self._limit} bytes")
         return data
+
+
+def _body_failure(error: BaseException) -> BodyFailure:
+    if isinstance(error, BrokenBody):
+        return BodyFailure(error.reason, str(error))
+    return BodyFailure(Reason.MALFORMED_REQUEST, "the body is malformed")
 
 
 def new_request_id() -> str:

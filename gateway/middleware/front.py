@@ -1,22 +1,22 @@
 """aiohttp's low-level server, as the gateway uses it.
 
 What aiohttp does by itself and a guard must not: answer malformed requests with pages that repeat
-the attacker's bytes, wait for a request's head without end, leave a body's reader waiting when its
-framing breaks, make a task of every request. Only this file and `endpoint` know of it.
+the attacker's bytes, make a task of every request. What it reads for itself and must not, `bounded`
+reads first. Only these two files and `endpoint` know of it.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import ERROR, RequestHandler, _ErrInfo
+from aiohttp.web_protocol import ERROR, _ErrInfo
 
+from gateway.middleware.bounded import LINGER_SECONDS, BoundedProtocol, FrontLimits, Leave
 from gateway.middleware.entrance import Entrance
 from gateway.middleware.exchange import Exchange, new_request_id
 from gateway.policy.headers import HeaderPair
@@ -24,192 +24,25 @@ from gateway.policy.rejection import Reason
 
 log = logging.getLogger(__name__)
 
-_LINGER_SECONDS = 5.0
-# Of what comes in one piece; more would let a stranger make much work of few bytes.
-_MOST_HEADS_APART = 16
 _DRAIN_STEP_SECONDS = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class FrontLimits:
-    """What a client may send and how long it may take; bytes and seconds."""
-
-    headers: int
-    header_bytes: int
-    head_seconds: float
-    idle_seconds: float
-    drain_seconds: float
 
 
 RefuseMalformed = Callable[[Exchange, Reason, str], None]
 Handler = Callable[[Exchange], Awaitable[None]]
-Leave = Callable[[], None]
-
-
-class BoundedProtocol(RequestHandler):
-    """A client's connection: counted, and its heads bounded in size and in time.
-
-    aiohttp bounds each field of a head, and the time until a first request not at all. `leave` is
-    what the entrance gave when it has let the connection in already.
-    """
-
-    __slots__ = (
-        "_entrance",
-        "_head_bytes",
-        "_head_handle",
-        "_head_tail",
-        "_last_body",
-        "_leave",
-        "_limits",
-        "must_measure",
-    )
-
-    def __init__(
-        self,
-        server: web.Server,
-        limits: FrontLimits,
-        entrance: Entrance,
-        leave: Leave | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            server,
-            access_log=cast(Any, None),
-            keepalive_timeout=limits.idle_seconds,
-            lingering_time=_LINGER_SECONDS,
-            max_headers=limits.headers,
-            max_line_size=limits.header_bytes,
-            max_field_size=limits.header_bytes,
-            # Bodies pass as they are; nothing here inflates what a stranger sent.
-            auto_decompress=False,
-            **kwargs,
-        )
-        self._limits = limits
-        self._entrance = entrance
-        self._leave = leave
-        self._head_bytes = 0
-        # Its last three bytes, in which its end may have begun.
-        self._head_tail = b""
-        self._head_handle: asyncio.TimerHandle | None = None
-        self._last_body: StreamReader | None = None
-        # Whether a head of this connection may have been larger than allowed; measuring each would
-        # cost every request.
-        self.must_measure = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to serve, if the entrance lets the connection in."""
-        if self._leave is None:
-            self._leave = self._entrance.enter(transport.get_extra_info("peername"))
-        if self._leave is None:
-            self._manager = None  # so that aiohttp takes no note of its end, either
-            cast(asyncio.Transport, transport).abort()
-        else:
-            super().connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse; bound the time and the size of a head that comes in pieces."""
-        if not self._is_amid_body():
-            # Bodies are not searched: they may be large, and hold anything.
-            end = self._find_end_of_head(data)
-            if 0 < end < len(data):
-                data = self._receive_heads(data, end)
-        is_amid_body = self._is_amid_body()
-        count = self._request_count
-        RequestHandler.data_received(self, data)
-        if self._request_count != count:
-            self._disarm()
-            if self._head_bytes + len(data) > self._limits.header_bytes:
-                self.must_measure = True
-            self._head_bytes = 0
-            self._head_tail = b""
-            message, body = self._messages[-1]
-            if isinstance(message, _ErrInfo):
-                self._break_body()
-            else:
-                self._last_body = body
-        elif data and not is_amid_body and not self._buffer_paused:
-            # No head is whole yet, whether or not another request is being served.
-            self._head_bytes += len(data)
-            self._head_tail = (self._head_tail + data[-3:])[-3:]
-            if self._head_handle is None:
-                self._arm()
-            if self._head_bytes > 2 * self._limits.header_bytes:
-                self.drop(Reason.HEADERS_TOO_LARGE, f"more than {self._head_bytes} bytes")
-
-    def _receive_heads(self, data: bytes, end: int) -> bytes:
-        """Parse heads one by one, the first of which ends at `end`, and give what is left.
-
-        Behind the last request of a connection (`Connection: close`, HTTP/1.0) the parser takes
-        nothing more, and would give up that request with what stands behind it in one piece.
-        """
-        for _ in range(_MOST_HEADS_APART):
-            self.data_received(data[:end])
-            data = data[end:]
-            end = 0 if self._is_amid_body() else self._find_end_of_head(data)
-            if not 0 < end < len(data):
-                break
-        return data
-
-    def _find_end_of_head(self, data: bytes) -> int:
-        """Give where the open head ends within `data`, though it may have begun before; or 0."""
-        tail = self._head_tail
-        found = (tail + data).find(b"\r\n\r\n") if tail else data.find(b"\r\n\r\n")
-        return max(0, found + 4 - len(tail)) if found >= 0 else 0
-
-    def _is_amid_body(self) -> bool:
-        body = self._last_body
-        return body is not None and not body.is_eof()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Disarm the timer, and make room for another."""
-        self._disarm()
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
-        super().connection_lost(exc)
-
-    def drop(self, reason: Reason, detail: str) -> None:  # noqa: ARG002 - for those who tell
-        """End the connection, whose next request is refused before it is whole."""
-        self.force_close()
-
-    def _arm(self) -> None:
-        self._head_handle = self._loop.call_later(self._limits.head_seconds, self._time_out)
-
-    def _disarm(self) -> None:
-        if self._head_handle is not None:
-            self._head_handle.cancel()
-            self._head_handle = None
-
-    def _time_out(self) -> None:
-        self._head_handle = None
-        if self._request_in_progress:
-            # The answer to the request before it goes first.
-            self._arm()
-        else:
-            self.drop(Reason.REQUEST_TIMEOUT, "its head did not arrive in time")
-
-    def _break_body(self) -> None:
-        # The parser has given up, perhaps amid a body that somebody reads, or will.
-        body = self._last_body
-        if body is not None and not body.is_eof():
-            body.set_exception(web.RequestPayloadError("the body is malformed"))
-
-    def log_exception(self, *args: Any, **kwargs: Any) -> None:
-        """Log what aiohttp met, but for a body that broke: that has been answered and recorded."""
-        if not isinstance(kwargs.get("exc_info"), web.RequestPayloadError):
-            super().log_exception(*args, **kwargs)
 
 
 class FrontProtocol(BoundedProtocol):
     """One client's connection to the guard."""
 
-    __slots__ = ("_front", "drain_seconds", "forwarded_headers")
+    __slots__ = ("_front", "_trailers", "drain_seconds", "forwarded_headers")
 
     def __init__(self, front: "FrontServer", **kwargs: Any) -> None:
         super().__init__(front, front.limits, front.entrance, **kwargs)
         self._front = front
         self.drain_seconds = front.limits.drain_seconds
         self.forwarded_headers: list[HeaderPair] | None = None
+        # Of the requests that wait in line or are being served, behind which body each stood.
+        self._trailers: dict[StreamReader, Sequence[HeaderPair]] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note who it is: the log wants to know when they are gone."""
@@ -232,6 +65,14 @@ class FrontProtocol(BoundedProtocol):
             exchange = Exchange(ERROR, EMPTY_PAYLOAD, self, new_request_id())
             self._front.refuse_malformed(exchange, reason, detail)
         self.force_close()
+
+    def keep_trailers(self, body: StreamReader, trailers: Sequence[HeaderPair]) -> None:
+        """Keep them until the request has been answered."""
+        self._trailers[body] = trailers
+
+    def trailers_behind(self, body: StreamReader) -> Sequence[HeaderPair]:
+        """Give the fields that stood behind a body, which has arrived whole."""
+        return self._trailers.get(body, ())
 
     async def start(self) -> None:
         """Serve the connection's requests, one after the other, in this one task.
@@ -288,6 +129,8 @@ class FrontProtocol(BoundedProtocol):
         finally:
             self._current_request = None
             self._request_in_progress = False
+            if self._trailers:
+                self._trailers.pop(payload, None)
             if self._handler_waiter is not None and not self._handler_waiter.done():
                 self._handler_waiter.set_result(None)
 
@@ -304,7 +147,7 @@ class FrontProtocol(BoundedProtocol):
         Closed at once, the connection would be reset, and the answer lost on its way.
         """
         try:
-            async with asyncio.timeout(_LINGER_SECONDS):
+            async with asyncio.timeout(LINGER_SECONDS):
                 # Who read it until now has been cancelled, and lets go of it in its next step.
                 await asyncio.sleep(0)
                 while not payload.is_eof() and not self._force_close:

@@ -191,13 +191,9 @@ class Guard:
         if not codings and not lengths:
             return NO_BODY
         try:
-            length = read_framing(codings, lengths, speaks_http_1_1=exchange.speaks_http_1_1)
+            return read_framing(codings, lengths, speaks_http_1_1=exchange.speaks_http_1_1)
         except MalformedFraming as error:
             raise Malformed(error.reason, str(error)) from None
-        if length is None:
-            # aiohttp's parser takes the last trailer for a field of the request that follows.
-            exchange.keep_alive = False
-        return length
 
     def _judge_body(self, exchange: Exchange, route: Route, length: int | None) -> Rejection | None:
         if length is not None and length > (route.body_bytes or self._limits.body_bytes):

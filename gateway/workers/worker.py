@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from gateway.app import RunningGateway, Share, open_gateway
-from gateway.middleware.front import BoundedProtocol
+from gateway.middleware.bounded import BoundedProtocol
 from gateway.serving import Addresses, StartFailure, start
 from gateway.settings import GatewaySettings, SettingsError, load
 from gateway.settings.addresses import parse_listen, read_address

@@ -61,9 +61,9 @@ async def test_g48_headers_without_end_are_cut_off(stage: Stage, piece: bytes) -
     assert stage.service.is_untouched
 
 
-async def test_g48_long_extension_of_a_chunk_is_dropped(stage: Stage) -> None:
+async def test_g48_extension_of_a_chunk_is_dropped(stage: Stage) -> None:
     await stage.open()
-    extension = b";x=" + b"y" * 65536
+    extension = b";x=" + b"y" * 8000
     client = await stage.client(post(CHUNKED, body=b"5" + extension + b"\r\nhello\r\n"))
     service = await stage.accept()
     await service.head()
@@ -73,9 +73,9 @@ async def test_g48_long_extension_of_a_chunk_is_dropped(stage: Stage) -> None:
     assert (await client.answer()).status == 200
 
 
-async def test_g48_extension_without_end_is_a_408_and_holds_no_memory(stage: Stage) -> None:
-    """It is no piece of the body, however much of it there is."""
-    await stage.open(timeouts={"body": "300ms"})
+async def test_g48_extension_without_end_is_a_400_and_holds_no_memory(stage: Stage) -> None:
+    """It is no piece of the body, and nobody waits for more of it."""
+    await stage.open()
     client = await stage.client(post(CHUNKED, body=b"5\r\nhello\r\n5;x="))
     service = await stage.accept()
     await service.until(b"hello\r\n")
@@ -89,7 +89,7 @@ async def test_g48_extension_without_end_is_a_408_and_holds_no_memory(stage: Sta
     sending = asyncio.create_task(send_on())
     with memory_below(8 * MIB):
         refusal = await client.answer()
-    assert (refusal.status, refusal.reason) == (408, "request_timeout")
+    assert (refusal.status, refusal.reason) == (400, "malformed_request")
     client.transport.abort()
     await sending
     assert b"0\r\n\r\n" not in await service.rest_until_broken()

@@ -7,9 +7,9 @@ import json
 import pytest
 from aiohttp import web
 
+from gateway.middleware.bounded import FrontLimits
 from gateway.middleware.endpoint import EndpointProtocol
 from gateway.middleware.entrance import Entrance
-from gateway.middleware.front import FrontLimits
 from gateway.policy.connections import ConnectionBounds
 
 LIMITS = FrontLimits(
@@ -25,8 +25,12 @@ async def port():
     async def count(request: web.Request) -> web.Response:
         return web.json_response(len(await request.read()))
 
+    async def tell(request: web.Request) -> web.Response:
+        return web.json_response(request.headers.get("X-Secret"))
+
     application = web.Application()
     application.router.add_post("/", count)
+    application.router.add_get("/", tell)
     runner = web.AppRunner(application)
     await runner.setup()
     loop = asyncio.get_running_loop()
@@ -79,3 +83,23 @@ async def test_a_body_is_never_inflated(port):
     head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Encoding: gzip\r\n"
     answer = await say(port, head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     assert answer.endswith(b"\r\n\r\n%d" % len(body))
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_a_trailer_is_no_field_of_the_request_behind(port):
+    """Of a proxy's connection that may be another client's."""
+    behind = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = await say(port, CHUNKED + b"2\r\nok\r\n0\r\nX-Secret: 1\r\n\r\n" + behind)
+    first, second = answer.split(b"HTTP/1.1 ")[1:]
+    assert first.endswith(b"\r\n\r\n2")
+    assert second.endswith(b"\r\n\r\nnull")
+
+
+async def test_a_malformed_chunk_is_a_400_and_ends_the_connection(port, caplog):
+    """Without a word in the log: it is the client's fault."""
+    answer = await say(port, CHUNKED + b"zz\r\n" + CHUNKED + b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert not caplog.records

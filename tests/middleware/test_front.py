@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 import gateway.middleware.record
-from tests.proxy.stage import OK, Stage
+from tests.proxy.stage import OK, Seen, Stage
 
 GET = b"GET /public/a HTTP/1.1\r\nHost: h\r\n\r\n"
 CHUNKED = b"POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -225,6 +225,32 @@ async def test_thousand_pipelined_requests_are_served_in_constant_memory(stage: 
     client = await stage.client(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n" * 1000)
     for _ in range(1000):
         assert (await client.answer()).status == 404
+
+
+async def test_pipelined_bodies_are_told_apart_however_many_wait_in_line(stage: Stage) -> None:
+    """With a length, in chunks, with trailers and without: nothing is left over, nothing lost."""
+    await stage.open()
+    sized = b"POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 18\r\n\r\n" + GET[:18]
+    chunked = CHUNKED.replace(b"/public/a", b"/nothing")
+    ended = b"12\r\n" + GET[:18] + b"\r\n0\r\n"
+    block = sized + chunked + ended + b"\r\n" + chunked + ended + b"X-A: b\r\n\r\n"
+    client = await stage.client(block * 50)
+    for _ in range(150):
+        assert (await client.answer()).status == 404
+    client.send(GET)
+    service = await stage.accept()
+    assert Seen(await service.head()).values(b"X-A") == []
+
+
+async def test_parser_ends_a_head_at_no_other_place(stage: Stage) -> None:
+    """A body is counted off from there: the parser must not have begun it by itself."""
+    await stage.open()
+    for end in (b"\n\n", b"\r\n\n", b"\n\r\n", b"\r\n\r", b"\r\r\n", b"\r\n \r\n", b"\r\n\x00\n"):
+        client = await stage.client(CHUNKED[:-4] + end + b"0\r\nX-A: b\r\n\r\n" + GET)
+        answer = await client.rest_until_broken()
+        assert answer.startswith(b"HTTP/1.1 400 "), end
+        assert answer.count(b"HTTP/1.1 ") == 1, end
+    assert stage.service.is_untouched
 
 
 # What goes wrong inside.
