@@ -121,6 +121,19 @@ async def test_e38_bytes_before_the_101_are_delivered_after_it(stage: Stage) -> 
     assert await client.exactly(4) == b"fine"
 
 
+async def test_e38_bytes_before_the_101_are_no_head_however_many(stage: Stage) -> None:
+    """No bound of a head counts for them, in bytes or in time."""
+    await stage.open(routes=ROUTES, limits={"header_bytes": "2KiB"}, timeouts={"head": "50ms"})
+    client = await stage.client(ASK_PUBLIC)
+    service = await stage.accept()
+    await service.head()
+    await client.flush(b"x" * 50_000)
+    await asyncio.sleep(0.1)
+    service.send(SWITCH)
+    assert Answer(await client.head()).status == 101
+    assert await service.exactly(50_000) == b"x" * 50_000
+
+
 @pytest.mark.parametrize("status", [b"200 OK", b"426 Upgrade Required", b"403 Forbidden"])
 async def test_e38_other_answer_is_ordinary_and_ends_the_connection(
     stage: Stage, status: bytes

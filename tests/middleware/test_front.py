@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 import gateway.middleware.record
-from tests.proxy.stage import OK, Seen, Stage
+from tests.proxy.stage import OK, PATIENCE, Seen, Stage
 
 GET = b"GET /public/a HTTP/1.1\r\nHost: h\r\n\r\n"
 CHUNKED = b"POST /public/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -225,6 +225,43 @@ async def test_thousand_pipelined_requests_are_served_in_constant_memory(stage: 
     client = await stage.client(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n" * 1000)
     for _ in range(1000):
         assert (await client.answer()).status == 404
+
+
+async def test_only_so_many_requests_wait_in_line_as_parsed(stage: Stage) -> None:
+    """The others wait as bytes, of which one piece is held."""
+    await stage.open()
+    client = await stage.client(GET)
+    service = await stage.accept()
+    await service.head()
+    await client.flush(GET * 1000)
+    (connection,) = stage.gateway._server.connections
+    async with asyncio.timeout(PATIENCE):
+        while not connection._unparsed:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.001)
+    assert len(connection._messages) == connection._max_msg_queue_size
+    client.reset()
+    service.send(OK)
+
+
+async def test_trailers_are_held_no_longer_than_their_requests(stage: Stage) -> None:
+    """Also when nobody asks for them."""
+    await stage.open()
+    body = b"2\r\nok\r\n0\r\nX-A: b\r\n\r\n"
+    for path in (b"/public/a", b"/nothing", b"/orders/1"):
+        client = await stage.client((CHUNKED.replace(b"/public/a", path) + body) * 2)
+        if path == b"/public/a":
+            service = await stage.accept()
+            for _ in range(2):
+                await service.until(b"\r\n\r\n2\r\nok\r\n0\r\n")
+                service.send(OK)
+        await client.answer()
+        await client.answer()
+        (connection,) = stage.gateway._server.connections
+        assert connection._trailers == {}
+        client.reset()
+        async with asyncio.timeout(PATIENCE):
+            while stage.gateway._server.connections:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.001)
 
 
 async def test_pipelined_bodies_are_told_apart_however_many_wait_in_line(stage: Stage) -> None:
