@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Literal
 
 from aiohttp import http_parser
 
-from gateway.admin.application import create_application
+from gateway.admin.application import Readiness, create_application
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
-from gateway.introspection.revocations import SOURCES, RevocationListener
+from gateway.introspection.messages import SOURCES
+from gateway.introspection.revocations import RevocationListener
 from gateway.middleware.admission import AdmissionJudge
 from gateway.middleware.answers import AnswerEditor
 from gateway.middleware.entrance import Entrance
@@ -52,10 +53,11 @@ from gateway.telemetry.access_log import AccessLog, LogEntry, never_blocking
 from gateway.telemetry.metrics import Metrics
 from gateway.tls import Handshake, TlsSite
 from gateway.upstreams import add_upstream_gauges, authorities_of, forwards_of, open_upstreams
-from gateway.vouching import find_embedded, make_state_dir, open_introspectors
+from gateway.vouching import find_embedded, make_state_dir, open_introspectors, source_of
 
 if TYPE_CHECKING:
     from gateway.authserver.server import EmbeddedServer
+    from gateway.fleet import Fleet
 
 __all__ = [
     "Addresses",
@@ -69,6 +71,10 @@ __all__ = [
 ]
 
 _STDOUT = 1
+_LACK_OF_REDIS = (
+    "redis: nothing is shared, and revocations on other hosts are not heard of; "
+    "answers come from memory and the authorization servers"
+)
 
 
 def _ignore(*_: object) -> None:
@@ -106,6 +112,7 @@ class RunningGateway:
         server: FrontServer,
         recorder: Recorder,
         embedded: "EmbeddedServer | None",
+        fleet: "Fleet | None",
         entrances: Mapping[str, Entrance],
         handshakes: Mapping[str, Handshake],
     ) -> None:
@@ -117,23 +124,27 @@ class RunningGateway:
         self.is_draining = False
         self._server = server
         self._recorder = recorder
+        self._fleet = fleet
         self._sites: list[asyncio.Server | TlsSite] = []
 
-    async def why_not_ready(self) -> str | None:
-        """Give None when the gateway can serve, else the reason.
+    async def readiness(self) -> Readiness:
+        """Say whether the gateway can serve, and what it does without.
 
         A foreign authorization server that is down is no reason to take the gateway out: what it
-        remembers goes on working, and every other gateway would be taken out with it.
+        remembers goes on working, and every other gateway would be taken out with it. Neither is
+        a Redis that is gone.
         """
         if self.is_draining:
-            return "draining"
+            return Readiness("draining")
         if self.embedded is not None:
             try:
                 # Nobody has this token; what counts is that the database could say so.
                 await self.embedded.introspect(new_token("at"))
             except AuthorizationServerUnavailable as error:
-                return f"the embedded authorization server cannot answer: {error}"
-        return None
+                return Readiness(f"the embedded authorization server cannot answer: {error}")
+        if self._fleet is not None and not self._fleet.is_connected:
+            return Readiness(lack=_LACK_OF_REDIS)
+        return Readiness()
 
     @property
     def front(self) -> FrontServer:
@@ -166,9 +177,7 @@ async def run_gateway(
         gateway = await stack.enter_async_context(
             open_gateway(settings, find_addresses(sockets), access_log_descriptor)
         )
-        admin = create_application(
-            gateway.metrics, gateway.why_not_ready, settings.admin_listen.host
-        )
+        admin = create_application(gateway.metrics, gateway.readiness, settings.admin_listen.host)
         await serve(admin, sockets.admin, stack, gateway.entrances["admin"])
         if gateway.embedded is not None and sockets.authorization_server is not None:
             name = "authorization_server"
@@ -202,7 +211,11 @@ async def open_gateway(
         max_lifetime=settings.introspection_cache.max_lifetime,
         negative_lifetime=settings.introspection_cache.negative_lifetime,
         max_entries=settings.introspection_cache.max_entries,
+        stale_if_error=settings.introspection_cache.stale_if_error or 0.0,
     )
+    pseudonym = _own_pseudonym(settings)
+    # One of them counts what all of them hear.
+    count = metrics.revocations.count if share.is_first else _ignore
     async with AsyncExitStack() as stack:
         access_log = AccessLog(
             stack.enter_context(never_blocking(access_log_descriptor)),
@@ -211,17 +224,38 @@ async def open_gateway(
             is_shared=not share.is_whole,
         )
         stack.callback(access_log.flush)
+        fleet = None
+        if settings.redis is not None:
+            # Imported here: a gateway that shares nothing does without the client of Redis.
+            from gateway.fleet import open_fleet
+
+            fleet = await stack.enter_async_context(
+                open_fleet(settings.redis, pseudonym, metrics, count)
+            )
         introspectors = await stack.enter_async_context(
-            open_introspectors(settings, metrics, partial(_log_endpoint, access_log))
+            open_introspectors(
+                settings,
+                metrics,
+                partial(_log_endpoint, access_log),
+                None if fleet is None else fleet.stream,
+            )
         )
         cached_introspectors = {
-            name: CachedIntrospector(name, introspector, cache, metrics)
+            name: CachedIntrospector(
+                name,
+                introspector,
+                cache,
+                metrics,
+                source=source_of(settings.authorization_servers[name]),
+                shared=None if fleet is None else fleet.answers,
+            )
             for name, introspector in introspectors.items()
         }
         watch = TunnelWatch(cache, cached_introspectors, table.routes)
         # Before the first request: who revokes must find every worker that could remember a token.
-        count = metrics.revocations.count if share.is_first else _ignore
         await stack.enter_async_context(_listen_for_revocations(settings, watch, metrics, count))
+        if fleet is not None:
+            await stack.enter_async_context(fleet.follow(watch))
         upstreams = await open_upstreams(settings, stack)
         add_upstream_gauges(metrics, upstreams)
         _add_gauges(metrics, cache)
@@ -235,7 +269,7 @@ async def open_gateway(
             judge=AdmissionJudge(cached_introspectors, origins),
             forwards=forwards_of(settings, upstreams),
             resource=resource,
-            headers=OutgoingHeaders(origins, _own_pseudonym(settings)),
+            headers=OutgoingHeaders(origins, pseudonym),
             limits=GuardLimits(
                 settings.limits.header_bytes, settings.limits.body, settings.timeouts.body
             ),
@@ -253,7 +287,9 @@ async def open_gateway(
             entrances["guard"],
         )
         embedded = find_embedded(settings, introspectors)
-        yield RunningGateway(addresses, metrics, front, recorder, embedded, entrances, handshakes)
+        yield RunningGateway(
+            addresses, metrics, front, recorder, embedded, fleet, entrances, handshakes
+        )
 
 
 def _require_c_parser() -> None:

@@ -1,6 +1,8 @@
 """Everyone who vouches for tokens, as a configuration names them, and the folder of their state."""
 
 import asyncio
+import hashlib
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import SecretStr
 
+from gateway.introspection.announcing import announce
 from gateway.introspection.calls import CallLimits, ServerCalls
 from gateway.introspection.circuit import STATES, CircuitBreaker
 from gateway.introspection.client_authentication import (
@@ -19,11 +22,11 @@ from gateway.introspection.client_authentication import (
     private_key_jwt,
 )
 from gateway.introspection.discovery import IssuerMetadata
-from gateway.introspection.revocations import publish
 from gateway.introspection.rfc7662 import HttpIntrospector
 from gateway.policy.interfaces import Introspector
 from gateway.serving import StartFailure
 from gateway.settings import (
+    AuthorizationServerSettings,
     ClientTlsSettings,
     GatewaySettings,
     IntrospectionSettings,
@@ -36,6 +39,7 @@ from gateway.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from gateway.authserver.server import EmbeddedServer
+    from gateway.introspection.fleet.feed import RevocationStream
 
 
 def _ignore(*_: object) -> None:
@@ -47,11 +51,12 @@ async def open_introspectors(
     settings: GatewaySettings,
     metrics: Metrics | None = None,
     log_request: Callable[[str, str, str, int, float], None] = _ignore,
+    stream: "RevocationStream | None" = None,
 ) -> AsyncIterator[dict[str, Introspector]]:
     """Open everyone who vouches for tokens, by the names of the configuration.
 
-    The embedded server, if there is one, is among them and can be told by its `application`.
-    Raises StartFailure.
+    The embedded server, if there is one, is among them and can be told by its `application`; it
+    tells other hosts of revocations by `stream`. Raises StartFailure.
     """
     metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
@@ -67,7 +72,7 @@ async def open_introspectors(
                 circuits[name] = circuit
             else:
                 embedded = await asyncio.to_thread(
-                    _open_embedded, name, settings, metrics, log_request
+                    _open_embedded, name, settings, metrics, log_request, stream
                 )
                 stack.push_async_callback(embedded.close)
                 introspectors[name] = embedded
@@ -137,6 +142,7 @@ def _open_embedded(
     settings: GatewaySettings,
     metrics: Metrics,
     log_request: Callable[[str, str, str, int, float], None],
+    stream: "RevocationStream | None",
 ) -> "EmbeddedServer":
     # Imported here: a guard in front of a foreign server loads neither SQLAlchemy nor Authlib.
     from gateway.authserver.metadata import GRANT_TYPES
@@ -154,13 +160,37 @@ def _open_embedded(
     try:
         return EmbeddedServer(
             options,
-            partial(publish, settings.state_dir),
+            partial(announce, settings.state_dir, stream),
             metrics.tokens_issued.count,
             log_request,
             count_sign_in=metrics.sign_ins.count,
         )
     except (DatabaseUnavailable, ValueError) as error:
         raise StartFailure(f"database of authorization server {name!r}: {error}") from error
+
+
+def source_of(server: AuthorizationServerSettings) -> bytes:
+    """Give the digest of who is asked and with which credentials, the same on every host.
+
+    What it was called in the configuration does not count.
+    """
+    if server.introspection is None:
+        assert server.embedded is not None  # noqa: S101 - for the type checker: it is one of both
+        parts: list[str | None] = ["embedded", server.embedded.issuer]
+    else:
+        asked = server.introspection
+        key = asked.private_key
+        parts = [
+            "introspection",
+            asked.issuer,
+            asked.url,
+            asked.authentication,
+            asked.client_id,
+            _reveal(asked.client_secret),
+            _reveal(asked.bearer_token),
+            None if key is None else hashlib.sha256(key.read_bytes()).hexdigest(),
+        ]
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
 def find_embedded(

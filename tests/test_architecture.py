@@ -16,7 +16,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"workers"}),
     frozenset({"app"}),
-    frozenset({"upstreams", "vouching"}),
+    frozenset({"fleet", "upstreams", "vouching"}),
     frozenset({"serving"}),
     frozenset({"tls", "unix"}),
     frozenset({"admin", "authserver", "client", "middleware", "proxy"}),

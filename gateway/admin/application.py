@@ -5,6 +5,7 @@ pointed at 127.0.0.1, must not read it through the operator's browser (DNS rebin
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
@@ -14,7 +15,16 @@ from gateway.policy.host import normalize_host
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
-Readiness = Callable[[], Awaitable[str | None]]
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the gateway can serve.
+
+    `reason` says why it cannot, None when it can; `lack` what it does without meanwhile.
+    """
+
+    reason: str | None = None
+    lack: str | None = None
 
 
 class ReadableMetrics(Protocol):
@@ -26,11 +36,11 @@ class ReadableMetrics(Protocol):
 
 
 def create_application(
-    metrics: ReadableMetrics, why_not_ready: Readiness, listens_on: str
+    metrics: ReadableMetrics, find_readiness: Callable[[], Awaitable[Readiness]], listens_on: str
 ) -> web.Application:
     """Build the application of a listener on the address `listens_on`.
 
-    `why_not_ready` gives None when the gateway can serve, else the reason in words.
+    `find_readiness` is called each time that somebody asks.
     """
     is_loopback = listens_on in ("localhost", "::1") or listens_on.startswith("127.")
     names = _LOOPBACK_NAMES | {normalize_host(listens_on) or f"[{listens_on}]"}
@@ -56,10 +66,11 @@ def create_application(
         return web.Response(text="ok\n")
 
     async def show_readiness(_: web.Request) -> web.Response:
-        reason = await why_not_ready()
-        if reason is None:
-            return web.Response(text="ready\n")
-        return web.Response(status=503, text=f"{reason}\n")
+        readiness = await find_readiness()
+        if readiness.reason is not None:
+            return web.Response(status=503, text=f"{readiness.reason}\n")
+        lack = "" if readiness.lack is None else f"without {readiness.lack}\n"
+        return web.Response(text=f"ready\n{lack}")
 
     application = web.Application(middlewares=[check_host], client_max_size=1024)
     application.router.add_get("/metrics", show_metrics)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from gateway.authserver.options import AuthorizationServerOptions, embedded_opti
 from gateway.authserver.storage.database import DatabaseUnavailable, describe_database
 from gateway.cli.configuration import load_settings
 from gateway.cli.terminal import fail, print_json
-from gateway.introspection.revocations import publish
+from gateway.introspection.announcing import announce as announce_to_all
+from gateway.middleware.instance import InstanceUnknown, own_pseudonym
 from gateway.policy.interfaces import Revocation, RevocationNotAcknowledged
 from gateway.settings import GatewaySettings
 from gateway.settings.authorization_server_models import EmbeddedSettings
@@ -92,20 +93,11 @@ def announce(embedded: Embedded, revocation: Revocation, subject: str) -> int:
     When one stays silent, says so on standard error and raises typer.Exit(1).
     """
     try:
-        return asyncio.run(
-            publish(
-                embedded.settings.state_dir,
-                revocation,
-                source="command",
-                timeout=_choose_patience(_measure_age()),
-            )
-        )
+        return asyncio.run(_announce(embedded.settings, revocation))
     except RevocationNotAcknowledged as error:
-        who = "worker" if len(error.workers) == 1 else "workers"
-        pids = ", ".join(str(pid) for pid in error.workers)
         fail(
-            f"{subject} is revoked in the database, but {who} pid {pids} did not acknowledge and "
-            f"may still accept it for {_remembered(embedded)}; end what does not answer to be sure"
+            f"{subject} is revoked in the database, but {_describe_silent(error)} and may still "
+            f"accept it for {_remembered(embedded)}; {_mend(error)}"
         )
     except OSError as error:
         fail(
@@ -113,6 +105,46 @@ def announce(embedded: Embedded, revocation: Revocation, subject: str) -> int:
             f"({error.strerror}: {error.filename}) and may still accept it for "
             f"{_remembered(embedded)}; administer as the user that the gateway runs as"
         )
+
+
+async def _announce(settings: GatewaySettings, revocation: Revocation) -> int:
+    async with AsyncExitStack() as stack:
+        stream = None
+        if settings.redis is not None:
+            from gateway.fleet import open_stream
+
+            stream = await stack.enter_async_context(
+                open_stream(settings.redis, _own_host(settings))
+            )
+        timeout = _choose_patience(_measure_age())
+        return await announce_to_all(
+            settings.state_dir, stream, revocation, "command", timeout=timeout
+        )
+
+
+def _own_host(settings: GatewaySettings) -> str:
+    """Give this host's name in the feed, by which its gateways know what they heard before."""
+    try:
+        return own_pseudonym(settings.state_dir)
+    except InstanceUnknown:
+        return ""  # then they count the revocation once more
+
+
+def _describe_silent(error: RevocationNotAcknowledged) -> str:
+    pids = ", ".join(str(pid) for pid in error.workers)
+    silent = []
+    if error.workers:
+        who = "worker" if len(error.workers) == 1 else "workers"
+        silent.append(f"{who} pid {pids} did not acknowledge")
+    if error.is_fleet_silent:
+        silent.append("gateways on other hosts could not be told through Redis")
+    return " and ".join(silent)
+
+
+def _mend(error: RevocationNotAcknowledged) -> str:
+    if error.is_fleet_silent:
+        return "repeat the command when Redis answers again"
+    return "end what does not answer to be sure"
 
 
 def _choose_patience(age: float) -> float:
@@ -154,14 +186,16 @@ def report(
     if members is not None:
         print_json({**members, "acknowledged": count})
     else:
-        typer.echo(f"{done}: {describe_acknowledgements(count)}")
+        typer.echo(f"{done}: {describe_acknowledgements(embedded, count)}")
 
 
-def describe_acknowledgements(count: int) -> str:
+def describe_acknowledgements(embedded: Embedded, count: int) -> str:
     """Say who heard of a revocation."""
+    here = f"{count} worker{'' if count == 1 else 's'} acknowledged"
     if count == 0:
-        return "no gateway is running here; the revocation is in the database"
-    return f"{count} worker{'' if count == 1 else 's'} acknowledged"
+        here = "no gateway is running here; the revocation is in the database"
+    has_fleet = embedded.settings.redis is not None
+    return f"{here}; other hosts have been told through Redis" if has_fleet else here
 
 
 def parse_lifetime(text: str, key: str, option: str) -> int:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
 
-from gateway.app import open_introspectors
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.admission import judge_admission
@@ -33,6 +32,7 @@ from gateway.policy.target import MalformedTarget, split_target
 from gateway.policy.token import Token
 from gateway.settings import GatewaySettings, compile_routes
 from gateway.telemetry.metrics import Metrics
+from gateway.vouching import open_introspectors, source_of
 
 ALLOWED: Final = 0
 REFUSED: Final = 1
@@ -234,6 +234,7 @@ async def _open_introspectors(
                     max_entries=1,
                 ),
                 metrics,
+                source=source_of(known[name]),
             )
             for name, introspector in introspectors.items()
         }

@@ -20,13 +20,13 @@ import re
 import secrets
 import socket
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self, get_args
+from typing import Self
 
+from gateway.introspection.messages import read_revocation, write_revocation
 from gateway.policy.interfaces import (
     Revocation,
-    RevocationKind,
     RevocationNotAcknowledged,
     RevocationSink,
     RevocationSource,
@@ -36,20 +36,9 @@ log = logging.getLogger(__name__)
 
 _FOLDER = "workers"
 _SOCKET = re.compile(r"([0-9]+)(?:-[0-9a-f]+)?\.sock")
-# What the value of a revocation looks like, by its kind.
-_VALUES: Mapping[RevocationKind, re.Pattern[str]] = {
-    "token": re.compile(r"[0-9a-f]{64}"),
-    "grant": re.compile(r"[^ ]+ [^ ]+"),
-    "client": re.compile(r".*", re.DOTALL),
-    "person": re.compile(r"[^ ]+"),
-}
 _BACKLOG = 100
 _MAXIMUM_LINE = 4096
 _ACKNOWLEDGEMENT = b"ok\n"
-
-# What revocations are counted under; no message makes another.
-SOURCES: tuple[RevocationSource, ...] = get_args(RevocationSource)
-_OTHER_SOURCE = "other"
 
 
 class RevocationListener:
@@ -113,12 +102,7 @@ async def publish(
     together. Raises RevocationNotAcknowledged when one stays silent: it may still let the token
     pass; and OSError when it cannot be seen which workers there are.
     """
-    message = {
-        "issuer": revocation.issuer,
-        "kind": revocation.kind,
-        "value": revocation.value,
-        "source": source,
-    }
+    message = write_revocation(revocation, source)
     line = json.dumps(message).encode() + b"\n"
     workers = _find_sockets(state_dir / _FOLDER)
     heard = await asyncio.gather(*(_tell(path, line, timeout) for path, _ in workers))
@@ -215,13 +199,4 @@ def _read_message(line: bytes) -> tuple[Revocation, str]:
     message = json.loads(line)
     if not isinstance(message, dict) or not line.endswith(b"\n"):
         raise ValueError("it is no line with a JSON object")
-    issuer, value = message.get("issuer"), message.get("value")
-    if not isinstance(issuer, str) or not isinstance(value, str):
-        raise ValueError("it does not say what has been revoked")  # noqa: TRY004 - nonsense as above
-    kind = next((known for known in _VALUES if known == message.get("kind")), None)
-    if kind is None:
-        raise ValueError("it is of an unknown kind")
-    if not _VALUES[kind].fullmatch(value):
-        raise ValueError(f"it names no {kind}")
-    source = next((known for known in SOURCES if known == message.get("source")), _OTHER_SOURCE)
-    return Revocation(issuer, kind, value), source
+    return read_revocation(message)

@@ -137,6 +137,14 @@ class TunnelWatch:
             if watched.concerns(revocation):
                 watched.end(Reason.REVOKED_TOKEN)
 
+    def distrust(self) -> None:
+        """Forget every answer, and have the tokens of all tunnels asked about anew."""
+        self._sink.distrust()
+        for watched in self._watched:
+            if watched.answer is not None and watched.stale_since is None:
+                watched.stale_since = self._monotonic()
+            watched.due = 0.0
+
     def _arm(self) -> None:
         self._handle = asyncio.get_running_loop().call_later(self._step_seconds, self._step)
 

@@ -36,16 +36,20 @@ class AuthorizationServerUnavailable(Exception):  # noqa: N818 - a state of the 
         super().__init__(detail)
 
 
-class RevocationNotAcknowledged(Exception):  # noqa: N818 - a state of the workers, not a fault here
-    """The revocation is in the database, but a worker has not said that it forgot.
+class RevocationNotAcknowledged(Exception):  # noqa: N818 - a state of the others, not a fault here
+    """The revocation is in the database, but not everybody who may remember has heard of it.
 
-    `workers` names those that stayed silent, by process id.
+    `workers` names those that stayed silent, by process id; `is_fleet_silent` says that the
+    gateways on other hosts could not be told.
     """
 
-    def __init__(self, workers: tuple[int, ...]) -> None:
+    def __init__(self, workers: tuple[int, ...], *, is_fleet_silent: bool = False) -> None:
         self.workers = workers
-        names = ", ".join(str(pid) for pid in workers)
-        super().__init__(f"no acknowledgement from worker {names}")
+        self.is_fleet_silent = is_fleet_silent
+        silent = [f"worker {pid}" for pid in workers]
+        if is_fleet_silent:
+            silent.append("the gateways on other hosts")
+        super().__init__(f"no acknowledgement from {', '.join(silent)}")
 
 
 RevocationKind = Literal["token", "grant", "client", "person"]
@@ -106,4 +110,8 @@ class RevocationSink(Protocol):
 
     def revoke(self, revocation: Revocation) -> None:
         """Forget it: when this returns, no request that starts later passes by it."""
+        ...
+
+    def distrust(self) -> None:
+        """Forget every answer about an active token: revocations may have gone unheard."""
         ...

@@ -26,6 +26,7 @@ from gateway.settings.certificates import UnusablePair, load_client_context
 from gateway.settings.findings import Finding, SettingsError, SettingsUnreadable, Severity
 from gateway.settings.loading import Examination, examine, load
 from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
+from gateway.settings.redis_models import RedisSettings, find_redis
 from gateway.settings.route_models import RequireSettings
 from gateway.settings.routes import compile_routes
 from gateway.settings.signing_keys import SigningKey, load_signing_key
@@ -41,6 +42,7 @@ __all__ = [
     "GatewaySettings",
     "IntrospectionSettings",
     "ListenAddress",
+    "RedisSettings",
     "RequireSettings",
     "RouteSettings",
     "SettingsError",
@@ -54,6 +56,7 @@ __all__ = [
     "UpstreamTlsSettings",
     "compile_routes",
     "examine",
+    "find_redis",
     "is_endpoint_of",
     "load",
     "load_client_context",

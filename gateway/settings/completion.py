@@ -24,6 +24,7 @@ from gateway.settings.authorization_server_models import (
 )
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
+from gateway.settings.redis_models import RedisSettings
 from gateway.settings.tls_models import ClientTlsSettings, TlsSettings
 
 ClientTls = TypeVar("ClientTls", bound=ClientTlsSettings)
@@ -96,6 +97,7 @@ def complete(settings: GatewaySettings, folder: Path) -> GatewaySettings:
         "upstreams": upstreams,
         "routes": routes,
         "tls": _complete_tls(settings.tls, folder),
+        "redis": _complete_redis(settings.redis, folder),
     }
     if "public_url" not in settings.model_fields_set:
         update["public_url"] = derive_public_url(settings.listen, has_tls=settings.tls is not None)
@@ -108,6 +110,12 @@ def _complete_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:
         return None
     # Not resolved: where symbolic links lead changes with each renewal.
     return tls.model_copy(update={"certificate": folder / tls.certificate, "key": folder / tls.key})
+
+
+def _complete_redis(redis: RedisSettings | None, folder: Path) -> RedisSettings | None:
+    if redis is None or redis.tls is None:
+        return redis
+    return redis.model_copy(update={"tls": locate_files(redis.tls, folder)})
 
 
 def _complete_server(

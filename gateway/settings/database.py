@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from gateway.settings import document
+from gateway.settings.addresses import is_loopback
 from gateway.settings.document import Node
 from gateway.settings.findings import Problem
 from gateway.settings.reading import Place
@@ -25,6 +26,7 @@ _AUTHORITY: Final = re.compile(
     r"(?:(?P<user>[^:@]*)(?::(?P<password>[^@]*))?@)?[^@:]*(?::[0-9]*)?(?:,[^@:,]*(?::[0-9]*)?)*"
     r"|(?:(?P<user6>[^:@]*)(?::(?P<password6>[^@]*))?@)?\[[0-9A-Fa-f:.]+\](?::[0-9]*)?"
 )
+_PORT: Final = re.compile(r":[0-9]*\Z")
 _OPTIONS: Final = re.compile(r"[a-z_]+=[^&=]*(?:&[a-z_]+=[^&=]*)*")
 _EXAMPLE: Final = "sqlite:///gateway.db"
 _URL_PATTERN: Final = r"^(sqlite:///[^?#]+|postgres(ql)?://[^#]+)$"
@@ -66,6 +68,29 @@ def has_password(url: str) -> bool:
     in_authority = authority is not None and (authority["password"] or authority["password6"])
     options = (match["options"] or "").split("&")
     return bool(in_authority) or any(option.startswith("password=") for option in options)
+
+
+def is_on_another_host(url: str) -> bool:
+    """Say whether a database URL that was read names a server beyond this machine."""
+    match = _POSTGRESQL.fullmatch(url)
+    if match is None:
+        return False
+    named = [
+        option.removeprefix(key)
+        for option in (match["options"] or "").split("&")
+        for key in ("host=", "hostaddr=")
+        if option.startswith(key)
+    ]
+    for one in (match["authority"].rpartition("@")[2], *named):
+        for place in one.split(","):
+            host = place if place.count(":") > 1 and "]" not in place else _PORT.sub("", place)
+            if (
+                host
+                and not host.upper().startswith(("/", "%2F"))
+                and not is_loopback(host.strip("[]"))
+            ):
+                return True
+    return False
 
 
 def _check(text: str) -> str:

@@ -15,6 +15,7 @@ from gateway.settings.document import Scalar
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted, suggest
 from gateway.settings.listeners import guard_addresses
+from gateway.settings.redis import warn_of_hosts_that_share_nothing, warn_of_plain_redis
 from gateway.settings.tls import warn_of_certificates, warn_of_readable_keys
 
 Lint = Callable[[Draft], None]
@@ -212,6 +213,7 @@ def warn_of_plain_secrets(draft: Draft) -> None:
         if draft.is_sound("authorization_servers", name, "embedded", "database")
         and has_password(embedded.database.get_secret_value())
     ]
+    secrets += [("redis", "password"), ("redis", "secret")]
     secrets += header_secrets(draft)
     plain = [
         path for path in secrets if draft.is_sound(*path) and isinstance(draft.node(*path), Scalar)
@@ -243,6 +245,8 @@ LINTS: Final[tuple[Lint, ...]] = (
     warn_of_networks_that_nobody_is_in,
     warn_of_plain_public_url,
     warn_of_plain_secrets,
+    warn_of_plain_redis,
+    warn_of_hosts_that_share_nothing,
     warn_of_certificates,
     warn_of_readable_keys,
 )

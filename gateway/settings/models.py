@@ -21,6 +21,7 @@ from gateway.settings.adaptation_models import (
 from gateway.settings.addresses import Address, ListenAddress, TrustedPeer
 from gateway.settings.authorization_server_models import AuthorizationServerSettings
 from gateway.settings.one_or_more import OneOrMore
+from gateway.settings.redis_models import RedisSettings
 from gateway.settings.route_models import MatchSettings, RequireSettings, TunnelSettings
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Derived, Items, Section, Table
@@ -31,11 +32,18 @@ LogFormat = Literal["auto", "json", "text"]
 
 
 class IntrospectionCacheSettings(Settings):
-    """How long what an authorization server said of a token is remembered, in memory."""
+    """How long what an authorization server said of a token is remembered."""
 
     max_lifetime: Annotated[float, scalars.duration("1ms", "1h")] = Field(
         default=60.0,
-        description="How long an active token is remembered; never past the token's own expiry.",
+        description="How long an active token is remembered, less up to a tenth, so that not all "
+        "are asked about at once; never past the token's own expiry. A token in use is asked about "
+        "in the last tenth, and no request waits for it.",
+    )
+    stale_if_error: Annotated[float | None, scalars.duration("1s", "24h")] = Field(
+        default=None,
+        description="For how much longer an active token is taken while its authorization server "
+        "cannot say; never past its own expiry, never when it was revoked. Nothing when left out.",
     )
     negative_lifetime: Annotated[float, scalars.duration("1ms", "10m")] = Field(
         default=5.0, description="How long an inactive token is remembered."
@@ -357,6 +365,10 @@ class GatewaySettings(Settings):
     introspection_cache: IntrospectionCacheSettings = Field(
         default_factory=IntrospectionCacheSettings,
         description="How long answers about tokens are remembered.",
+    )
+    redis: Annotated[RedisSettings | None, Section(RedisSettings)] = Field(
+        default=None,
+        description="What several gateways share; without it, each asks and forgets by itself.",
     )
     upstreams: Annotated[
         Mapping[str, UpstreamSettings],

@@ -19,6 +19,7 @@ from gateway.settings.listeners import (
     check_upstreams,
     guard_origins,
 )
+from gateway.settings.redis import check_redis
 from gateway.settings.tls import (
     check_certificates,
     check_introspection_tls,
@@ -230,6 +231,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_upstream_tls,
     check_introspection_tls,
     check_authentication,
+    check_redis,
     check_listeners,
     check_upstreams,
     check_route_names,

@@ -56,7 +56,7 @@ def check_upstream_tls(draft: Draft) -> None:
         ):
             what = "no server of this upstream is https"
             draft.error(path, "unused-tls", what, "write https:// in servers, or remove tls")
-        _check_client_tls(draft, path, upstream.tls)
+        check_client_tls(draft, path, upstream.tls)
 
 
 def check_introspection_tls(draft: Draft) -> None:
@@ -73,10 +73,11 @@ def check_introspection_tls(draft: Draft) -> None:
             if is_known and asked_at.startswith("http:"):
                 what = "this authorization server is not asked by https"
                 draft.error(path, "unused-tls", what, "write https://, or remove tls")
-            _check_client_tls(draft, path, asked.tls)
+            check_client_tls(draft, path, asked.tls)
 
 
-def _check_client_tls(draft: Draft, path: KeyPath, tls: ClientTlsSettings) -> None:
+def check_client_tls(draft: Draft, path: KeyPath, tls: ClientTlsSettings) -> None:
+    """What a section about servers to connect to names is there and can be used."""
     for part, other in (("certificate", "key"), ("key", "certificate")):
         if draft.has(*path, part) and not draft.has(*path, other):
             what = f"the gateway has a {part} here and no {other}"

@@ -89,6 +89,11 @@ class Metrics:
         self.revocations = Counter(
             "gateway_revocations_total", "Revocations that this gateway heard of", ("source",)
         )
+        self.feed_gaps = Counter(
+            "gateway_revocation_feed_gaps_total",
+            "Times that revocations on other hosts may have gone unheard and answers were dropped",
+            (),
+        )
         self.upstream_requests = Counter(
             "gateway_upstream_requests_total",
             "Attempts to have a request answered by an upstream, by how they ended",
@@ -149,7 +154,7 @@ class Metrics:
                 for reason in _REASONS_OF_DESTINATIONS:
                     self.refusals.start_at_zero(route.name, reason)
         self.worker_restarts.start_at_zero()
-        for result in ("hit", "negative_hit", "miss", "coalesced"):
+        for result in ("hit", "negative_hit", "redis_hit", "miss", "coalesced", "stale"):
             self.cache_lookups.start_at_zero(result)
 
     def count_refusal(self, route: str, reason: Reason) -> None:

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from gateway.admin.application import create_application
+from gateway.admin.application import Readiness, create_application
 from gateway.serving import (
     DRAIN_SECONDS,
     Addresses,
@@ -93,23 +93,27 @@ class Supervisor:
         self._merged.update(_OWN, self._own_changes.take())
         return await self._merged.read()
 
-    async def why_not_ready(self) -> str | None:
-        """Give None when the gateway can serve, else the reason.
+    async def readiness(self) -> Readiness:
+        """Say whether the gateway can serve, and what one of its workers does without.
 
         One worker that serves is enough: what another one lacks it gets back within a second.
         """
         if self.is_draining:
-            return "draining"
+            return Readiness("draining")
         serving = self._serving()
         if not serving:
-            return "no worker serves"
+            return Readiness("no worker serves")
         if self._has_authorization_server and all(one.number != _FIRST for one in serving):
-            return "the worker that serves the authorization server is being replaced"
+            return Readiness("the worker that serves the authorization server is being replaced")
         answers = await asyncio.gather(*(one.ask("readiness", _ANSWER_SECONDS) for one in serving))
-        reasons = [
-            answer["reason"] if answer is not None else "no worker answers" for answer in answers
+        found = [
+            Readiness("no worker answers")
+            if answer is None
+            else Readiness(answer["reason"], answer["lack"])
+            for answer in answers
         ]
-        return None if None in reasons else reasons[0]
+        ready = [one for one in found if one.reason is None]
+        return next((one for one in ready if one.lack is not None), (ready or found)[0])
 
     async def drain(self) -> None:
         """Accept nothing any more, let the workers finish what is under way, end who hangs."""
@@ -239,7 +243,7 @@ async def supervise(
         )
         supervisor = Supervisor(orders, listeners, addresses, metrics)
         await supervisor.start()
-        admin = create_application(supervisor, supervisor.why_not_ready, settings.admin_listen.host)
+        admin = create_application(supervisor, supervisor.readiness, settings.admin_listen.host)
         await serve(admin, sockets.admin, stack, entrances["admin"])
         stack.push_async_callback(supervisor.drain)
         yield supervisor

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -145,8 +146,8 @@ async def _answer(gateway: RunningGateway, reporter: "Reporter", control: Contro
         if message["question"] == "report":
             await reporter.tell(to=message["number"])
         else:
-            reason = await gateway.why_not_ready()
-            control.write({"to": message["number"], "reason": reason})
+            readiness = await gateway.readiness()
+            control.write({"to": message["number"], **asdict(readiness)})
 
 
 class Reporter:

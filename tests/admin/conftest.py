@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from gateway.admin.application import create_application
+from gateway.admin.application import Readiness, create_application
 from gateway.telemetry.metrics import Metrics
 
 Admin = TestClient[web.Request, web.Application]
@@ -18,11 +18,13 @@ async def browse() -> AsyncIterator[Browse]:
     """Opens the application as if it listened on an address; gives a client for it."""
     opened = []
 
-    async def start(listens_on: str = "127.0.0.1", why_not: str | None = None) -> Admin:
-        async def why_not_ready() -> str | None:
-            return why_not
+    async def start(
+        listens_on: str = "127.0.0.1", why_not: str | None = None, lack: str | None = None
+    ) -> Admin:
+        async def readiness() -> Readiness:
+            return Readiness(why_not, lack)
 
-        client = TestClient(TestServer(create_application(Metrics(), why_not_ready, listens_on)))
+        client = TestClient(TestServer(create_application(Metrics(), readiness, listens_on)))
         opened.append(client)
         await client.start_server()
         return client

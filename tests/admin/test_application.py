@@ -73,6 +73,16 @@ async def test_ready_gateway_says_so(browse: Browse) -> None:
     assert (answer.status, await answer.text()) == (200, "ready\n")
 
 
+async def test_ready_gateway_says_what_it_does_without(browse: Browse) -> None:
+    """It stays in service: every other gateway would be taken out with it."""
+    admin = await browse(lack="redis: nothing is shared")
+    answer = await admin.get("/readyz", headers={"Host": "localhost"})
+    assert (answer.status, await answer.text()) == (
+        200,
+        "ready\nwithout redis: nothing is shared\n",
+    )
+
+
 @pytest.mark.parametrize(("method", "path"), [("POST", "/metrics"), ("GET", "/api/tokens")])
 async def test_nothing_else_is_there(browse: Browse, method: str, path: str) -> None:
     admin = await browse()

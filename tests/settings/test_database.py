@@ -15,6 +15,8 @@ from tests.settings.conftest import VALID
 
 Check = Callable[..., list[str]]
 POSTGRESQL = "postgresql://gateway:geheim@db.example:5432/gateway"
+LOCAL = "postgresql://gateway:geheim@127.0.0.1:5432/gateway"
+REDIS = "redis: {url: redis://127.0.0.1, secret: {env: SECRET}}\n"
 
 
 def with_database(database: str) -> str:
@@ -97,12 +99,36 @@ def test_a_password_never_prints(read: Callable[..., Examination]) -> None:
 
 def test_a_password_in_the_file_is_warned_of(check: Check) -> None:
     for url in (POSTGRESQL, "postgresql://db/x?password=geheim", "postgresql://:geheim@[::1]/x"):
-        [found] = check(with_database(f'"{url}"'))
+        [found] = check(with_database(f'"{url}"') + REDIS, {"SECRET": "s" * 32})
         assert ": warning: authorization_servers.local.embedded.database: " in found
         assert "the secret stands in the file itself; write {env: NAME} or {file: PATH}" in found
         assert "geheim" not in found
-    assert check(with_database("postgresql://gateway@db/x")) == []
-    assert check(with_database("{env: DATABASE}"), {"DATABASE": POSTGRESQL}) == []
+    assert check(with_database("postgresql://gateway@127.0.0.1/x")) == []
+    assert check(with_database("{env: DATABASE}"), {"DATABASE": LOCAL}) == []
+
+
+def test_a_database_on_another_host_without_redis_is_warned_of(check: Check) -> None:
+    """With the time for which a revocation may go unheard there."""
+    for url in (
+        "postgresql://gateway@db/x",
+        "postgresql://gateway@db:5432/x",
+        "postgresql://127.0.0.1,db:5433/x",
+        "postgresql:///x?host=db",
+        "postgresql://[fd00::1]:5432/x",
+    ):
+        [found] = check(with_database(f'"{url}"'))
+        assert ": warning: authorization_servers.local.embedded.database: " in found
+        assert "for up to 60s (introspection_cache.max_lifetime) after it was revoked" in found
+        assert "add redis" in found
+        assert check(with_database(f'"{url}"') + REDIS, {"SECRET": "s" * 32}) == []
+    for url in (
+        "postgresql://gateway@127.0.0.1:5432/x",
+        "postgresql://localhost/x",
+        "postgresql://[::1]:5432/x",
+        "postgresql://%2Frun%2Fpostgresql/x",
+        "postgresql:///x?host=/run/postgresql",
+    ):
+        assert check(with_database(f'"{url}"')) == []
 
 
 def test_a_sqlite_file_counts_from_the_state_dir(

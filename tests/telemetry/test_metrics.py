@@ -24,6 +24,7 @@ CONTRACT = {
     "gateway_introspection_duration_seconds": ("histogram", {"authorization_server"}),
     "gateway_introspection_cache_lookups_total": ("counter", {"result"}),
     "gateway_revocations_total": ("counter", {"source"}),
+    "gateway_revocation_feed_gaps_total": ("counter", set()),
     "gateway_sign_ins_total": ("counter", {"result"}),
     "gateway_upstream_requests_total": ("counter", {"upstream", "server", "result"}),
     "gateway_upstream_duration_seconds": ("histogram", {"upstream"}),
@@ -115,7 +116,11 @@ def test_the_reasons_that_a_route_can_yield_start_at_zero_and_no_others():
         0,
     )
     assert series(metrics, "gateway_introspection_cache_lookups_total") == dict.fromkeys(
-        [("hit",), ("negative_hit",), ("miss",), ("coalesced",)], 0
+        [
+            (result,)
+            for result in ("hit", "negative_hit", "redis_hit", "miss", "coalesced", "stale")
+        ],
+        0,
     )
 
 
