@@ -25,6 +25,7 @@ from gateway.policy.headers import HeaderPair
 from gateway.policy.rejection import Reason
 from gateway.policy.routes import Route
 from gateway.policy.token import Token
+from gateway.policy.trailers import filter_request_trailers
 
 _LEAST_BYTES_PER_SECOND = 500
 _RESET = struct.pack("ii", 1, 0)
@@ -51,6 +52,10 @@ class ClientConnection(Protocol):
 
     async def wait_until_writable(self) -> None:
         """Wait until the kernel takes more. Raises ConnectionError when the client is gone."""
+        ...
+
+    def trailers_behind(self, body: StreamReader) -> Sequence[HeaderPair]:
+        """Give the fields that stood behind a body, which has arrived whole."""
         ...
 
     @property
@@ -136,6 +141,16 @@ class Exchange:
         """Who asks, when somebody vouched for them."""
         verdict = self.answer.verdict if self.answer is not None else None
         return verdict if isinstance(verdict, Token) else None
+
+    def crossing_trailers(self, fields: Sequence[HeaderPair]) -> list[HeaderPair]:
+        """Give the trailers of the request that go on to the upstream."""
+        connection = [
+            value for name, value in self.message.raw_headers if name.lower() == b"connection"
+        ]
+        crossing = filter_request_trailers(fields, connection)
+        adaptation = self.route.adaptation if self.route is not None else None
+        edits = adaptation.request_headers if adaptation is not None else None
+        return crossing if edits is None else edits.strip(crossing)
 
     # What aiohttp asks of its own requests.
 
@@ -250,6 +265,11 @@ class ExchangeBody:
             raise _body_failure(error) from error
         finally:
             self._waited += time.monotonic() - started
+
+    def trailers(self) -> Sequence[HeaderPair]:
+        """Give the fields that go on behind the body, once all of it has been given."""
+        received = self._exchange.protocol.trailers_behind(self._content)
+        return self._exchange.crossing_trailers(received) if received else received
 
     def _count(self, data: bytes) -> bytes:
         self._exchange.bytes_received += len(data)

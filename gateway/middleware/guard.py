@@ -18,6 +18,7 @@ from aiohttp.hdrs import (
     HOST,
     SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION,
+    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     VIA,
@@ -227,6 +228,8 @@ class Guard:
                 return self._refuse(exchange, Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind))
         if length != NO_BODY:
             request.body = self._body(exchange, route, length)
+            if length is None and TRAILER in exchange.headers:
+                request.headers += self._headers.announce_trailers(exchange)
         if route.upgrade and _asks_for_tunnel(exchange, has_body=length != NO_BODY):
             return self._forward_upgrade(exchange, judgement, request)
         return self._send(exchange, request, route)

@@ -6,6 +6,7 @@ from gateway.middleware.exchange import Exchange
 from gateway.middleware.judge import Judgement
 from gateway.middleware.origins import ClientOrigins
 from gateway.policy.headers import HeaderPair, RequestHeaderFilter, forwarding_headers
+from gateway.policy.trailers import read_announcement, write_announcement
 from gateway.policy.via import names_proxy
 
 
@@ -29,8 +30,11 @@ class OutgoingHeaders:
 
     def write(self, exchange: Exchange, judgement: Judgement) -> list[HeaderPair]:
         """Give the fields; only framing and Host are left to be said."""
+        message = exchange.message
         headers = self._filter.filter(
-            exchange.message.raw_headers, keep_authorization=judgement.keeps_authorization
+            message.raw_headers,
+            keep_authorization=judgement.keeps_authorization,
+            passes_trailers=exchange.speaks_http_1_1 and not message.upgrade,
         )
         headers.append(self._via if exchange.speaks_http_1_1 else self._via_of_http_1_0)
         headers += exchange.protocol.forwarded_headers or self._forwarding_headers(exchange)
@@ -44,6 +48,13 @@ class OutgoingHeaders:
         if judgement.answer is not None and route is not None and not route.is_public:
             headers += judgement.answer.identity
         return headers
+
+    def announce_trailers(self, exchange: Exchange) -> list[HeaderPair]:
+        """Give the field that announces those trailers of a body in chunks that will cross."""
+        announced = [
+            value for name, value in exchange.message.raw_headers if name.lower() == b"trailer"
+        ]
+        return write_announcement(exchange.crossing_trailers(read_announcement(announced)))
 
     def _forwarding_headers(self, exchange: Exchange) -> list[HeaderPair]:
         """Say where the request came from, once for a connection unless its peer is trusted."""

@@ -67,6 +67,10 @@ class RequestBody(Protocol):
         """Give more, waiting for it; b"" at the end. Raises BodyFailure."""
         ...
 
+    def trailers(self) -> Sequence[HeaderPair]:
+        """Give the fields that go on behind the body, once all of it has been given."""
+        ...
+
 
 class Client(Protocol):
     """Where the answer goes."""

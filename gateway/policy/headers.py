@@ -95,11 +95,16 @@ class RequestHeaderFilter:
         self._verdicts: dict[bytes, int] = {}
 
     def filter(
-        self, headers: Iterable[HeaderPair], *, keep_authorization: bool
+        self,
+        headers: Iterable[HeaderPair],
+        *,
+        keep_authorization: bool,
+        passes_trailers: bool = True,
     ) -> list[HeaderPair]:
         """Give the fields that cross to the upstream, as raw pairs in their order.
 
-        Authorization is among them only when asked for: bearer tokens stop at the gateway.
+        Authorization is among them only when asked for: bearer tokens stop at the gateway. Trailers
+        of an answer are asked for only where they can be passed on.
         """
         verdicts = self._verdicts
         kept = []
@@ -121,9 +126,9 @@ class RequestHeaderFilter:
                 takes_trailers = takes_trailers or _names_trailers(pair[1])
         if connection is not None:
             kept = _without_named(kept, connection)
-        if takes_trailers:
-            # The gateway passes trailers on; of other codings it knows nothing.
-            kept.append((b"TE", b"trailers"))
+        if takes_trailers and passes_trailers:
+            # Of other codings the gateway knows nothing. RFC 9110, section 10.1.4, on Connection.
+            kept += [(b"TE", b"trailers"), (b"Connection", b"TE")]
         return kept
 
 
@@ -138,7 +143,8 @@ class RequestHeaderFilter:
     _GIVES_CODING,
     _HAS_COOKIES,
     _REFERS,
-) = range(1, 10)
+    _ANNOUNCES,
+) = range(1, 11)
 _MAXIMUM_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 64
 
@@ -171,6 +177,16 @@ def _request_verdict(name: bytes) -> int:
     return _CROSSES
 
 
+def is_plain_request_field(name: bytes) -> bool:
+    """Say whether a field of a request crosses whatever it says, wherever it stands."""
+    return _request_verdict(name) == _CROSSES
+
+
+def is_plain_answer_field(name: bytes) -> bool:
+    """Say whether a field of an answer crosses whatever it says, wherever it stands."""
+    return _response_verdict(name) == _CROSSES
+
+
 def _without_named(pairs: list[HeaderPair], connection: Iterable[bytes]) -> list[HeaderPair]:
     """Take out the fields that Connection names as hop-by-hop."""
     named = connection_options(connection)
@@ -198,13 +214,15 @@ class ResponseHead:
     """What an upstream's head says: the fields that cross to the client, and the body's framing.
 
     `length` is in bytes; None when the body is chunked or ends with the connection. `refers` says
-    that a field points to a place that the upstream may have called by a name of its own.
+    that a field points to a place that the upstream may have called by a name of its own;
+    `announced` are the values of Trailer.
     """
 
     fields: list[HeaderPair]
     length: int | None
     is_chunked: bool
     refers: bool = False
+    announced: tuple[bytes, ...] = ()
 
 
 def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
@@ -213,7 +231,8 @@ def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
     fields = []
     length: int | None = None
     is_chunked = refers = False
-    connection: list[bytes] | None = None
+    connection: tuple[bytes, ...] = ()
+    announced: tuple[bytes, ...] = ()
     for pair in headers:
         verdict = verdicts.get(pair[0]) or _judge(pair[0], _response_verdict, verdicts)
         if verdict == _CROSSES or (verdict == _HAS_COOKIES and not sets_reserved_cookie(pair[1])):
@@ -221,20 +240,19 @@ def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
         elif verdict == _GIVES_LENGTH:
             length = _read_length(pair[1], length)
         elif verdict == _NAMES_OTHERS and pair[1] not in _PLAIN_OPTIONS:
-            connection = [] if connection is None else connection
-            connection.append(pair[1])
+            connection += (pair[1],)
         elif verdict == _GIVES_CODING:
-            if is_chunked or pair[1].rstrip(b" \t").lower() != b"chunked":
-                raise MalformedHead("its Transfer-Encoding is not exactly `chunked`")
-            is_chunked = True
+            is_chunked = _read_coding(pair[1], is_known=is_chunked)
         elif verdict == _REFERS:
             fields.append(pair)
             refers = True
+        elif verdict == _ANNOUNCES:
+            announced += (pair[1],)
     if is_chunked and length is not None:
         raise MalformedHead("it has both Content-Length and Transfer-Encoding")
-    if connection is not None:
+    if connection:
         fields = _without_named(fields, connection)
-    return ResponseHead(fields, length, is_chunked, refers)
+    return ResponseHead(fields, length, is_chunked, refers, announced)
 
 
 def _read_length(value: bytes, known: int | None) -> int:
@@ -245,6 +263,12 @@ def _read_length(value: bytes, known: int | None) -> int:
     return int(digits)
 
 
+def _read_coding(value: bytes, *, is_known: bool) -> bool:
+    if is_known or value.rstrip(b" \t").lower() != b"chunked":
+        raise MalformedHead("its Transfer-Encoding is not exactly `chunked`")
+    return True
+
+
 def early_hints(headers: Iterable[HeaderPair]) -> list[HeaderPair]:
     """Give the fields of a 103 that cross to the client: what to load (RFC 8297), and nothing else.
 
@@ -253,16 +277,6 @@ def early_hints(headers: Iterable[HeaderPair]) -> list[HeaderPair]:
     return [pair for pair in headers if pair[0].lower() == b"link"]
 
 
-def filter_trailers(trailers: Iterable[HeaderPair]) -> list[HeaderPair]:
-    """Give the trailers of an answer that cross to the client (RFC 9110, section 6.5.1)."""
-    return [
-        pair
-        for pair in trailers
-        if _response_verdict(pair[0]) == _CROSSES and pair[0].lower() not in _NOT_IN_TRAILERS
-    ]
-
-
-_NOT_IN_TRAILERS = frozenset({b"host", b"authorization"})
 # What Connection almost always says, naming no field.
 _PLAIN_OPTIONS = frozenset({b"keep-alive", b"close"})
 _REFERRING = frozenset({b"location", b"content-location", b"refresh"})
@@ -281,6 +295,8 @@ def _response_verdict(name: bytes) -> int:
         return _HAS_COOKIES
     if lower in _REFERRING:
         return _REFERS
+    if lower == b"trailer":
+        return _ANNOUNCES
     return _STOPS if lower in HOP_BY_HOP else _CROSSES
 
 

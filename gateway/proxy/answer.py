@@ -36,6 +36,7 @@ class ReceivedAnswer:
         "_informational",
         "_parser",
         "_received",
+        "announced",
         "can_be_reused",
         "client",
         "has_head",
@@ -71,6 +72,7 @@ class ReceivedAnswer:
         self.length: int | None = None
         self.is_chunked = False
         self.refers = False
+        self.announced: tuple[bytes, ...] = ()
         self.has_head = False
         self.is_complete = False
         self.can_be_reused = False
@@ -121,6 +123,7 @@ class ReceivedAnswer:
         self.length = head.length
         self.is_chunked = head.is_chunked
         self.refers = head.refers
+        self.announced = head.announced
         version = parser.get_http_version()
         if version != "1.1" and (version != "1.0" or self.is_chunked):
             # RFC 9112, section 6.1: HTTP/1.0 knows no chunks, such framing is faulty.

@@ -21,7 +21,6 @@ from gateway.proxy.upstream import Upstream, UpstreamTimeouts
 
 _REPEATED_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _JOIN = b": ".join
-_LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Attempt:
@@ -172,7 +171,7 @@ def _take_arrived(body: RequestBody | None) -> tuple[bytes, bool]:
     arrived = _frame(body.take(), body.length)
     if not body.is_complete:
         return arrived, False
-    return arrived + (_LAST_CHUNK if body.length is None else b""), True
+    return arrived + (_last_chunk(body) if body.length is None else b""), True
 
 
 async def _pump(
@@ -192,7 +191,7 @@ async def _pump(
         connection.break_off(error)
         return
     if body.length is None:
-        connection.write(_LAST_CHUNK)
+        connection.write(_last_chunk(body))
     connection.upload_deadline = None
     if not connection.has_head:
         connection.deadline = now() + timeouts.response
@@ -220,6 +219,11 @@ def _request_head(request: ForwardRequest, origin: ServerOrigin) -> bytes:
         )
     lines.append(b"\r\n")
     return b"\r\n".join(lines)
+
+
+def _last_chunk(body: RequestBody) -> bytes:
+    """Give the end of a body in chunks that has arrived whole, trailers included."""
+    return b"".join([b"0\r\n", *(b"%b: %b\r\n" % pair for pair in body.trailers()), b"\r\n"])
 
 
 def _frame(data: bytes, length: int | None) -> bytes:

@@ -8,8 +8,12 @@ import time
 from typing import cast
 
 from gateway.policy.forwarding import Client, Forwarded, ForwardRequest, UpstreamFailure
-from gateway.policy.headers import filter_trailers
 from gateway.policy.rejection import Reason
+from gateway.policy.trailers import (
+    filter_answer_trailers,
+    read_announcement,
+    write_announcement,
+)
 from gateway.proxy.attempt import Attempt, upgrade_lines
 from gateway.proxy.connection import UpstreamConnection
 from gateway.proxy.tunnel import Tunnel
@@ -98,7 +102,7 @@ async def _answer(
         if not data:
             break
     if is_chunked:
-        trailers = client.edit_trailers(filter_trailers(connection.trailers))
+        trailers = client.edit_trailers(filter_answer_trailers(connection.trailers))
         client.write(b"".join([_LAST_CHUNK, *(b"%b: %b\r\n" % pair for pair in trailers), b"\r\n"]))
 
 
@@ -140,6 +144,9 @@ def _response_head(
     lines += map(_JOIN, connection.headers)
     if is_chunked:
         lines.append(b"Transfer-Encoding: chunked")
+        if connection.announced:
+            announced = filter_answer_trailers(read_announcement(connection.announced))
+            lines += map(_JOIN, write_announcement(client.edit_trailers(announced)))
     elif length is not None and status != 204:
         lines.append(b"Content-Length: %d" % length)
     if not client.keep_alive:

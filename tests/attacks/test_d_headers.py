@@ -149,6 +149,8 @@ async def test_d33_of_te_only_trailers_crosses(
     await stage.open(routes=ROUTES)
     seen, _ = await stage.pass_through(ask(b"/public/a", *fields))
     assert seen.values(b"TE") == crosses
+    # RFC 9110, section 10.1.4: it is for the next one alone.
+    assert seen.values(b"Connection") == [b"TE"] * len(crosses)
 
 
 TWO_TOKENS = {
