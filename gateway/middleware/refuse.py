@@ -1,8 +1,8 @@
 """Builds every refusal, from the one table in `policy/rejection.py`."""
 
 import json
+import time
 from collections.abc import Iterable
-from email.utils import formatdate
 from html import escape
 from http import HTTPStatus
 
@@ -10,6 +10,7 @@ from gateway.middleware.cors import cors_lines
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.respond import close_behind_unread_body, connection_header
 from gateway.policy.accept import prefers_html
+from gateway.policy.dates import http_date
 from gateway.policy.rejection import Reason, Refusal, Rejection
 
 _REALM = "gateway"
@@ -86,7 +87,7 @@ def build_refusal(
         "Vary: Accept",
         "X-Content-Type-Options: nosniff",
         f"X-Request-Id: {request_id}",
-        f"Date: {formatdate(usegmt=True)}",
+        f"Date: {http_date(int(time.time())).decode('ascii')}",
         *extra,
     ]
     if wants_html:

@@ -1,9 +1,11 @@
 """Writes the answers that are the gateway's own and not refusals."""
 
+import time
 from collections.abc import Sequence
 from http import HTTPStatus
 
 from gateway.middleware.exchange import Exchange
+from gateway.policy.dates import http_date
 
 
 async def respond(
@@ -11,7 +13,8 @@ async def respond(
 ) -> None:
     """Answer a request with these lines of the head and a body, and note its outcome."""
     close_behind_unread_body(exchange)
-    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *fields]
+    date = http_date(int(time.time())).decode("ascii")
+    lines = [f"HTTP/1.1 {status.value} {status.phrase}", *fields, f"Date: {date}"]
     if status != HTTPStatus.NO_CONTENT:
         lines.append(f"Content-Length: {len(body)}")
     connection = connection_header(exchange)

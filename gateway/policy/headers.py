@@ -144,7 +144,8 @@ class RequestHeaderFilter:
     _HAS_COOKIES,
     _REFERS,
     _ANNOUNCES,
-) = range(1, 11)
+    _DATES,
+) = range(1, 12)
 _MAXIMUM_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 64
 
@@ -209,13 +210,13 @@ class MalformedHead(ValueError):  # noqa: N818 - says what the head is
     """The head of an answer cannot be trusted; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ResponseHead:
     """What an upstream's head says: the fields that cross to the client, and the body's framing.
 
     `length` is in bytes; None when the body is chunked or ends with the connection. `refers` says
     that a field points to a place that the upstream may have called by a name of its own;
-    `announced` are the values of Trailer.
+    `announced` are the values of Trailer. `is_dated` says that it has a Date.
     """
 
     fields: list[HeaderPair]
@@ -223,14 +224,15 @@ class ResponseHead:
     is_chunked: bool
     refers: bool = False
     announced: tuple[bytes, ...] = ()
+    is_dated: bool = False
 
 
-def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
+def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:  # noqa: C901 - kinds
     """Read the fields of an upstream's answer, in one pass. Raises MalformedHead."""
     verdicts = _response_verdicts
     fields = []
     length: int | None = None
-    is_chunked = refers = False
+    is_chunked = refers = is_dated = False
     connection: tuple[bytes, ...] = ()
     announced: tuple[bytes, ...] = ()
     for pair in headers:
@@ -239,6 +241,9 @@ def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
             fields.append(pair)
         elif verdict == _GIVES_LENGTH:
             length = _read_length(pair[1], length)
+        elif verdict == _DATES:
+            fields.append(pair)
+            is_dated = True
         elif verdict == _NAMES_OTHERS and pair[1] not in _PLAIN_OPTIONS:
             connection += (pair[1],)
         elif verdict == _GIVES_CODING:
@@ -252,7 +257,7 @@ def read_response_head(headers: Iterable[HeaderPair]) -> ResponseHead:
         raise MalformedHead("it has both Content-Length and Transfer-Encoding")
     if connection:
         fields = _without_named(fields, connection)
-    return ResponseHead(fields, length, is_chunked, refers, announced)
+    return ResponseHead(fields, length, is_chunked, refers, announced, is_dated)
 
 
 def _read_length(value: bytes, known: int | None) -> int:
@@ -297,6 +302,8 @@ def _response_verdict(name: bytes) -> int:
         return _REFERS
     if lower == b"trailer":
         return _ANNOUNCES
+    if lower == b"date":
+        return _DATES
     return _STOPS if lower in HOP_BY_HOP else _CROSSES
 
 

@@ -5,10 +5,12 @@ an answer is taken for the beginning or the end of anything when its framing is 
 """
 
 import re
+import time
 from abc import abstractmethod
 
 import httptools
 
+from gateway.policy.dates import http_date
 from gateway.policy.forwarding import Client
 from gateway.policy.headers import HeaderPair, early_hints, read_response_head
 from gateway.policy.upgrade import accepts_upgrade
@@ -104,11 +106,7 @@ class ReceivedAnswer:
         parser = self._parser
         status = parser.get_status_code()
         if 100 <= status < 200 and status != 101:
-            self._informational += 1
-            if self._informational > _MAXIMUM_INFORMATIONAL:
-                raise MalformedAnswer("it sends informational answers without end")
-            if status == _EARLY_HINTS and self.client is not None:
-                self.client.pass_hints(early_hints(self.headers))
+            self._take_informational(status)
             return
         if status == 101 and self.upgrade is not None:
             if not accepts_upgrade(self.headers, self.upgrade):
@@ -122,6 +120,9 @@ class ReceivedAnswer:
         self.headers = head.fields
         self.length = head.length
         self.is_chunked = head.is_chunked
+        if not head.is_dated:
+            # RFC 9110, section 6.6.1: the time it was received.
+            head.fields.append((b"Date", http_date(int(time.time()))))
         self.refers = head.refers
         self.announced = head.announced
         version = parser.get_http_version()
@@ -134,6 +135,13 @@ class ReceivedAnswer:
         if not self._body_allowed:
             # An answer to HEAD ends here, whatever its Content-Length announces.
             self.is_complete = True
+
+    def _take_informational(self, status: int) -> None:
+        self._informational += 1
+        if self._informational > _MAXIMUM_INFORMATIONAL:
+            raise MalformedAnswer("it sends informational answers without end")
+        if status == _EARLY_HINTS and self.client is not None:
+            self.client.pass_hints(early_hints(self.headers))
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""

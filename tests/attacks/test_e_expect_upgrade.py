@@ -79,6 +79,7 @@ async def is_closed(*peers: Peer) -> None:
 async def test_e38_websocket_is_a_tunnel_of_bytes_both_ways(stage: Stage) -> None:
     await stage.open(routes=ROUTES)
     client = await stage.client(ASK_PUBLIC)
+    client.sees_dates = True
     service = await stage.accept()
     seen = Seen(await service.head())
     assert seen.values(b"Connection") == [b"upgrade"]
@@ -90,6 +91,7 @@ async def test_e38_websocket_is_a_tunnel_of_bytes_both_ways(stage: Stage) -> Non
     assert answer.head.startswith(b"HTTP/1.1 101 ")
     assert answer.fields == {
         "sec-websocket-accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+        "date": answer.fields["date"],
         "connection": "upgrade",
         "upgrade": "websocket",
     }

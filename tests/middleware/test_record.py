@@ -21,6 +21,7 @@ async def test_forwarded_request_is_counted_and_logged(stage: Stage) -> None:
         b"PUT /orders/1?secret HTTP/1.1\r\nHost: api.example.com:80\r\n"
         b"Authorization: Bearer reader\r\nContent-Length: 2\r\n\r\nhi"
     )
+    client.sees_dates = True
     service = await stage.accept()
     await service.head()
     service.send(OK)
@@ -65,6 +66,7 @@ async def test_status_of_the_service_is_the_status_that_counts(stage: Stage) -> 
 async def test_streamed_answer_is_counted_in_full(stage: Stage) -> None:
     await stage.open()
     client = await stage.client(GET)
+    client.sees_dates = True
     service = await stage.accept()
     await service.head()
     service.send(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")

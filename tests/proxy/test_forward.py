@@ -478,8 +478,7 @@ async def test_answer_without_a_body_ends_with_its_head(
     service = await stage.accept()
     await service.head()
     service.send(head)
-    expected = head.replace(b"Transfer-Encoding: chunked\r\n", b"")
-    assert await client.exactly(len(expected)) == expected
+    assert await client.head() == head.replace(b"Transfer-Encoding: chunked\r\n", b"")
     # Both connections go on.
     client.send(GET)
     await service.head()
@@ -626,6 +625,7 @@ async def test_slow_client_stops_a_fast_answer(stage: Stage) -> None:
     service.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MUCH)
     taken = await service.send_until_stuck(b"x" * 65536)
     assert taken < BOUND
+    await client.head()
     assert len(await client.exactly(taken // 2)) == taken // 2
 
 
