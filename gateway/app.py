@@ -31,6 +31,7 @@ from gateway.middleware.instance import InstanceUnknown, own_pseudonym
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.origins import ClientOrigins
 from gateway.middleware.outgoing import OutgoingHeaders
+from gateway.middleware.rate_store import MemoryRateStore
 from gateway.middleware.record import Recorder
 from gateway.middleware.watch import TunnelWatch
 from gateway.policy.interfaces import AuthorizationServerUnavailable, RevocationSink
@@ -266,7 +267,7 @@ async def open_gateway(
         origins = ClientOrigins(settings.public_url, table.hosts, settings.trusted_proxies)
         guard = Guard(
             table=table,
-            judge=AdmissionJudge(cached_introspectors, origins),
+            judge=AdmissionJudge(cached_introspectors, origins, MemoryRateStore()),
             forwards=forwards_of(settings, upstreams),
             resource=resource,
             headers=OutgoingHeaders(origins, pseudonym),

@@ -16,10 +16,12 @@ from gateway.cli.explanation import CANNOT_TELL, Explanation, OwnAnswer, Questio
 from gateway.policy.addresses import IPAddress, IPNetwork, parse_ip
 from gateway.policy.cors import EVERY_ORIGIN, CorsRules
 from gateway.policy.method import PARSED_METHODS
+from gateway.policy.rate_limits import RateLimit
 from gateway.policy.rejection import Reason
 from gateway.policy.routes import Requirement, Route
 from gateway.policy.token import Token
 from gateway.settings.findings import join_words, printable
+from gateway.settings.quantities import format_duration
 
 # Those that take part in the verdict.
 _OTHERS = ("destination", "origin", "access-control-request-method")
@@ -93,6 +95,10 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "path": explanation.path,
         "public": route.is_public if route else None,
         "networks": [str(network) for network in _networks(route)],
+        "rate_limits": [
+            {"name": one.name, "per": one.per, "limit": one.amount, "seconds": one.window}
+            for one in _rate_limits(route)
+        ],
         "requires": _requirement_as_dict(route.requirement) if route else None,
         "authorization_server": route.authorization_server if route else None,
         "upstream": route.upstream if route else None,
@@ -149,6 +155,9 @@ def _sentences(explanation: Explanation) -> dict[str, str]:
         if networks:
             sentences["clients"] = f"those of {join_words(map(str, networks), 'and')}"
         sentences["requires"] = _describe_requirement(route)
+        limits = _rate_limits(route)
+        if limits:
+            sentences["rates"] = "; ".join(map(_describe_limit, limits))
         if route.adaptation is not None and route.adaptation.cors is not None:
             sentences["pages"] = _describe_cors(route.adaptation.cors)
         if route.upgrade:
@@ -167,6 +176,17 @@ def _sentences(explanation: Explanation) -> dict[str, str]:
 
 def _networks(route: Route | None) -> tuple[IPNetwork, ...]:
     return () if route is None or route.admission is None else route.admission.networks
+
+
+def _rate_limits(route: Route | None) -> tuple[RateLimit, ...]:
+    rates = None if route is None or route.admission is None else route.admission.rates
+    return () if rates is None else (*rates.before_token, *rates.after_token)
+
+
+def _describe_limit(limit: RateLimit) -> str:
+    whose = "for all together" if limit.per == "route" else f"for each {limit.per}"
+    place = "" if limit.counted_for else " over all routes"
+    return f"{limit.amount} requests in {format_duration(limit.window)} {whose}{place}"
 
 
 def _describe_route(route: Route) -> str:

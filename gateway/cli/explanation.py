@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from gateway.introspection.cache import IntrospectionCache
 from gateway.introspection.coalescing import CachedIntrospector
-from gateway.middleware.admission import judge_admission
+from gateway.middleware.admission import Asker, judge_admission
 from gateway.middleware.cors import find_preflighted
 from gateway.middleware.destination import judge_destination
 from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route
@@ -189,8 +189,7 @@ async def _judge(
         assert explanation.route is not None  # noqa: S101 - for the type checker
         judge = partial(
             judge_admission,
-            client=question.client,
-            authorization=question.authorization,
+            asker=Asker(question.client, question.authorization),
             introspectors=introspectors,
         )
         judgement = await judge(explanation.route)

@@ -1,10 +1,11 @@
 """May this request pass, on a route that looks at more than the token?
 
 Rule: what is known without asking anybody comes first. No authorization server is asked about the
-token of a client that may not pass whatever it says.
+token of a client that may not pass whatever it says, or that has asked too often.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aiohttp.hdrs import AUTHORIZATION
 
@@ -12,39 +13,102 @@ from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.judge import Judgement, judge_token
 from gateway.middleware.origins import ClientOrigins
-from gateway.policy.addresses import IPAddress
+from gateway.policy.addresses import IPAddress, counted_as
 from gateway.policy.admission import judge_network
+from gateway.policy.interfaces import RateStore
+from gateway.policy.rate_limits import RateLimit, Standing, find_standing, reject, whose
+from gateway.policy.rejection import Rejection
 from gateway.policy.routes import Route
+from gateway.policy.token import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, as far as a request tells: where from (None when not known), and by what token."""
+
+    client: IPAddress | None
+    authorization: Sequence[str]
+
+
+class RequestCount:
+    """Counts one request, once for each limit, also where two routes have it."""
+
+    __slots__ = ("_store", "standings")
+
+    def __init__(self, store: RateStore, standings: tuple[Standing, ...] = ()) -> None:
+        self._store = store
+        self.standings = standings
+
+    async def count(self, limits: Sequence[RateLimit], who: Mapping[str, str]) -> Rejection | None:
+        """Count it for whom it concerns; gives the refusal of the first limit without room."""
+        counted = {standing.limit for standing in self.standings}
+        for limit in limits:
+            if limit in counted:
+                continue
+            key = limit.key_of(who[limit.per])
+            has_room = await self._store.acquire_sliding_window_entry(
+                key, limit.amount, limit.window
+            )
+            window = await self._store.get_sliding_window(key, limit.window)
+            standing = find_standing(limit, window)
+            if not has_room and standing.remaining:
+                # The window has moved on between the two.
+                standing = Standing(limit, 0, 1)
+            self.standings = (*self.standings, standing)
+            if not has_room:
+                return reject(standing)
+        return None
 
 
 class AdmissionJudge:
     """Judges the requests of clients, on whatever route."""
 
     def __init__(
-        self, introspectors: Mapping[str, CachedIntrospector], origins: ClientOrigins
+        self,
+        introspectors: Mapping[str, CachedIntrospector],
+        origins: ClientOrigins,
+        store: RateStore,
     ) -> None:
         self.introspectors = introspectors
         self._origins = origins
+        self._store = store
 
     async def judge(self, exchange: Exchange, route: Route) -> Judgement:
         """Hold a request against what a route demands."""
-        return await judge_admission(
-            route,
-            self._origins.client_of(exchange),
-            exchange.headers.getall(AUTHORIZATION, ()),
-            self.introspectors,
-        )
+        asker = Asker(self._origins.client_of(exchange), exchange.headers.getall(AUTHORIZATION, ()))
+        count = RequestCount(self._store, exchange.standings)
+        try:
+            return await judge_admission(route, asker, self.introspectors, count)
+        finally:
+            exchange.standings = count.standings
 
 
 async def judge_admission(
     route: Route,
-    client: IPAddress | None,
-    authorization: Sequence[str],
+    asker: Asker,
     introspectors: Mapping[str, CachedIntrospector],
+    count: RequestCount | None = None,
 ) -> Judgement:
-    """Hold a request against what its route demands; `client` is None when it is not known."""
-    if route.admission is not None:
-        rejection = judge_network(route.admission, client)
-        if rejection is not None:
-            return Judgement(route, rejection)
-    return await judge_token(route, authorization, introspectors)
+    """Hold a request against what its route demands; without `count` it is not counted."""
+    admission = route.admission
+    if admission is None:
+        return await judge_token(route, asker.authorization, introspectors)
+    rejection = judge_network(admission, asker.client)
+    if rejection is not None:
+        return Judgement(route, rejection)
+    rates = admission.rates
+    if rates is None or count is None:
+        return await judge_token(route, asker.authorization, introspectors)
+    rejection = await count.count(rates.before_token, {"address": counted_as(asker.client)})
+    if rejection is not None:
+        return Judgement(route, rejection)
+    judgement = await judge_token(route, asker.authorization, introspectors)
+    if judgement.rejection is None:
+        judgement.rejection = await count.count(rates.after_token, _names(judgement))
+    return judgement
+
+
+def _names(judgement: Judgement) -> Mapping[str, str]:
+    verdict = None if judgement.answer is None else judgement.answer.verdict
+    token = verdict if isinstance(verdict, Token) else None
+    return {"client": whose("client", token), "person": whose("person", token), "route": "all"}

@@ -41,7 +41,7 @@ class AnswerEditor:
         if adaptation.cors is not None:
             origins = exchange.headers.getall(ORIGIN, ())
             fields = replace_fields(adaptation.cors, origins, fields)
-        return fields
+        return fields + exchange.own_fields if adaptation.adds_fields else fields
 
     def _sides(
         self, exchange: Exchange, request: ForwardRequest, adaptation: Adaptation

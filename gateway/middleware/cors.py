@@ -29,7 +29,7 @@ async def answer_preflight(exchange: Exchange, table: RouteTable) -> bool:
         return False
     exchange.route, rules = found
     fields = preflight_fields(rules, origins, method)
-    await respond(exchange, HTTPStatus.NO_CONTENT, _lines(fields))
+    await respond(exchange, HTTPStatus.NO_CONTENT, field_lines(fields))
     return True
 
 
@@ -62,8 +62,9 @@ def cors_lines(exchange: Exchange) -> list[str]:
     rules = exchange.cors if adaptation is None else adaptation.cors
     if rules is None:
         return []
-    return _lines(answer_fields(rules, exchange.headers.getall(ORIGIN, ())))
+    return field_lines(answer_fields(rules, exchange.headers.getall(ORIGIN, ())))
 
 
-def _lines(fields: list[HeaderPair]) -> list[str]:
+def field_lines(fields: list[HeaderPair]) -> list[str]:
+    """Give fields as the lines of a head."""
     return [f"{name.decode('ascii')}: {value.decode('ascii')}" for name, value in fields]

@@ -22,6 +22,7 @@ from gateway.middleware.bounded import BrokenBody
 from gateway.policy.cors import CorsRules
 from gateway.policy.forwarding import BodyFailure, Forwarded, ForwardRequest
 from gateway.policy.headers import HeaderPair
+from gateway.policy.rate_limits import Standing, rate_fields
 from gateway.policy.rejection import Reason
 from gateway.policy.routes import Route
 from gateway.policy.token import Token
@@ -87,7 +88,8 @@ class Exchange:
 
     `authority` is the Host header as it came; `ambiguities` are the kinds in which the path is
     ambiguous, which its route must allow; `cors` says who may read the refusal of a method that no
-    route of the path takes. `started` is on time.perf_counter's clock, `duration`
+    route of the path takes; `standings` how the client stands with the limits of its route, as far
+    as they were held against the request. `started` is on time.perf_counter's clock, `duration`
     in seconds, `ended_at` in Unix seconds.
     """
 
@@ -100,6 +102,7 @@ class Exchange:
     route: Route | None = None
     cors: CorsRules | None = None
     answer: Answer | None = None
+    standings: tuple[Standing, ...] = ()
     upstream: str | None = None
     status = 0
     reason: Reason | None = None
@@ -135,6 +138,14 @@ class Exchange:
         """The address at the other end of the connection."""
         peername = self.protocol.peername
         return str(peername[0]) if isinstance(peername, tuple) else "unix"
+
+    @property
+    def own_fields(self) -> list[HeaderPair]:
+        """What the gateway adds to whatever answer there is."""
+        admission = self.route.admission if self.route is not None else None
+        if admission is None or admission.rates is None:
+            return []
+        return rate_fields(admission.rates, self.standings)
 
     @property
     def token(self) -> Token | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from http import HTTPStatus
 
-from gateway.middleware.cors import cors_lines
+from gateway.middleware.cors import cors_lines, field_lines
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.respond import close_behind_unread_body, connection_header
 from gateway.policy.accept import prefers_html
@@ -42,7 +42,7 @@ async def refuse(exchange: Exchange, rejection: Rejection, metadata_url: str) ->
         wants_html=prefers_html(exchange.headers.get("Accept", "")),
         is_head=exchange.method == "HEAD",
         connection=connection_header(exchange),
-        extra=cors_lines(exchange),
+        extra=[*field_lines(exchange.own_fields), *cors_lines(exchange)],
     )
     exchange.status = refusal.status
     exchange.bytes_sent = len(answer)

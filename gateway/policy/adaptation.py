@@ -14,7 +14,8 @@ class Adaptation:
 
     `host` is the Host that the upstream gets if `replaces_host`, None its own authority; `path` its
     path, None the client's. `secure_cookies` makes cookies Secure that reach the client over https.
-    The edits and `cors` are None where there are none.
+    The edits and `cors` are None where there are none. `adds_fields`: the gateway has something to
+    say in every answer.
     """
 
     replaces_host: bool = False
@@ -24,12 +25,18 @@ class Adaptation:
     response_headers: HeaderEdits | None = None
     cors: CorsRules | None = None
     secure_cookies: bool = False
+    adds_fields: bool = False
 
     @property
     def edits_every_answer(self) -> bool:
         """Whether an answer is edited even when it points nowhere."""
         maps_cookies = self.replaces_host or self.path is not None or self.secure_cookies
-        return maps_cookies or self.response_headers is not None or self.cors is not None
+        return (
+            maps_cookies
+            or self.adds_fields
+            or self.response_headers is not None
+            or self.cors is not None
+        )
 
 
 def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, query: str) -> None:

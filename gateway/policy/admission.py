@@ -1,4 +1,4 @@
-"""What a route looks at beside the token: whence a request comes.
+"""What a route looks at beside the token: whence a request comes, and how many there were.
 
 Rule: it fails closed. A client whose address is not known is in no network.
 """
@@ -6,22 +6,35 @@ Rule: it fails closed. A client whose address is not known is in no network.
 from dataclasses import dataclass
 
 from gateway.policy.addresses import IPAddress, IPNetwork, is_within
+from gateway.policy.rate_limits import RateLimits
 from gateway.policy.rejection import Reason, Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What must hold before anybody is asked for the token.
+    """What must hold beside the token.
 
-    `networks` are those of the clients that may pass; an empty tuple lets all of them.
+    `networks` are those of the clients that may pass; an empty tuple lets all of them. `rates` is
+    None where requests are not counted.
     """
 
     networks: tuple[IPNetwork, ...] = ()
+    rates: RateLimits | None = None
+
+    @property
+    def adds_fields(self) -> bool:
+        """Whether every answer tells the client of it."""
+        return self.rates is not None
 
     @property
     def reasons(self) -> frozenset[Reason]:
         """The refusals that a request can meet here. Metrics start these at 0."""
-        return frozenset({Reason.NETWORK_NOT_ALLOWED} if self.networks else ())
+        reasons = set()
+        if self.networks:
+            reasons.add(Reason.NETWORK_NOT_ALLOWED)
+        if self.rates is not None:
+            reasons.add(Reason.RATE_LIMITED)
+        return frozenset(reasons)
 
 
 def judge_network(admission: Admission, client: IPAddress | None) -> Rejection | None:

@@ -115,3 +115,27 @@ class RevocationSink(Protocol):
     def distrust(self) -> None:
         """Forget every answer about an active token: revocations may have gone unheard."""
         ...
+
+
+class RateStore(Protocol):
+    """Someone who counts requests in sliding windows, by keys.
+
+    The storages of `limits.aio` that several gateways can share have this form.
+    """
+
+    async def acquire_sliding_window_entry(
+        self, key: str, limit: int, expiry: int, amount: int = 1
+    ) -> bool:
+        """Count `amount` requests if no more than `limit` are then counted; say whether they are.
+
+        A window has `expiry` seconds.
+        """
+        ...
+
+    async def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
+        """Give four numbers: what counts of the window before, and of this one.
+
+        The requests of the window before and the seconds for which some of them count, then the
+        requests of this window and the seconds until none of them does.
+        """
+        ...

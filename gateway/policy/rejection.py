@@ -35,6 +35,7 @@ class Reason(StrEnum):
     LOOP_DETECTED = "loop_detected"
     FOREIGN_DESTINATION = "foreign_destination"
     NETWORK_NOT_ALLOWED = "network_not_allowed"
+    RATE_LIMITED = "rate_limited"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     UPSTREAM_INVALID = "upstream_invalid"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -185,6 +186,12 @@ REFUSALS: dict[Reason, Refusal] = {
         "This is not open to your network",
         "Only clients of certain networks may ask for it, whatever their token.",
         has_challenge=True,
+    ),
+    Reason.RATE_LIMITED: Refusal(
+        429,
+        "Too many requests",
+        "Nothing is wrong with the request; Retry-After says when there is room for it again.",
+        retry_after=1,
     ),
     Reason.UPSTREAM_UNAVAILABLE: Refusal(
         502,

@@ -16,7 +16,7 @@ from gateway.settings.findings import KeyPath
 from gateway.settings.models import RouteSettings
 
 
-def compile_adaptation(route: RouteSettings) -> Adaptation | None:
+def compile_adaptation(route: RouteSettings, *, adds_fields: bool) -> Adaptation | None:
     """Compile what a route changes; None when that is nothing."""
     host = route.forward_host
     of_requests, of_answers = route.request_headers, route.response_headers
@@ -36,6 +36,7 @@ def compile_adaptation(route: RouteSettings) -> Adaptation | None:
         ),
         cors=None if route.cors is None else _compile_cors(route, route.cors),
         secure_cookies=route.secure_cookies,
+        adds_fields=adds_fields,
     )
     return None if adaptation == Adaptation() else adaptation
 

@@ -1,17 +1,81 @@
 """What routes look at beside the token: compiled, and what is wrong or odd about it."""
 
+from collections.abc import Sequence
+
 from gateway.policy.admission import Admission
+from gateway.policy.rate_limits import RateLimit, RateLimits, arrange
 from gateway.policy.scopes import has_wildcard_word
 from gateway.settings.addresses import UnixAddress, first_with_port
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted
 from gateway.settings.listeners import guard_addresses
-from gateway.settings.models import RouteSettings
+from gateway.settings.models import GatewaySettings, RouteSettings
+from gateway.settings.quantities import format_duration
+from gateway.settings.route_models import RateLimitSettings, SharedRateLimitSettings
 
 
-def compile_admission(route: RouteSettings) -> Admission | None:
+def compile_admission(route: RouteSettings, settings: GatewaySettings) -> Admission | None:
     """Give what a route looks at beside the token; None for nothing."""
-    return Admission(networks=route.networks) if route.networks else None
+    admission = Admission(networks=route.networks, rates=_compile_rates(route, settings))
+    return None if admission == Admission() else admission
+
+
+def _compile_rates(route: RouteSettings, settings: GatewaySettings) -> RateLimits | None:
+    limits = [
+        _compile_limit(shared, f"all-{shared.per}", "")
+        for shared in settings.rate_limits
+        if shared.per == "address" or not route.public
+    ]
+    limits += [_compile_limit(limit, limit.per, route.name) for limit in route.rate_limits]
+    return arrange(limits) if limits else None
+
+
+def _compile_limit(
+    limit: RateLimitSettings | SharedRateLimitSettings, name: str, counted_for: str
+) -> RateLimit:
+    amount, window = limit.limit.amount, limit.limit.window
+    return RateLimit(f"{name}-{format_duration(window)}", limit.per, amount, window, counted_for)
+
+
+def check_rate_limits(draft: Draft) -> None:
+    """No limit says the same as another, and only where there are tokens are they counted."""
+    if draft.is_sound("rate_limits"):
+        _check_twins(draft, ("rate_limits",), draft.settings.rate_limits)
+    for index, route in draft.routes():
+        path: KeyPath = ("routes", index, "rate_limits")
+        if not draft.is_sound(*path):
+            continue
+        _check_twins(draft, path, route.rate_limits)
+        for position, limit in enumerate(route.rate_limits):
+            if draft.is_guarded(index) is False and limit.per in ("client", "person"):
+                what = f"a public route asks for no token, so it knows no {limit.per}"
+                mend = "count per address or route, or guard the route"
+                draft.error((*path, position, "per"), "rate-limit-without-token", what, mend)
+
+
+def _check_twins(
+    draft: Draft, path: KeyPath, limits: Sequence[RateLimitSettings | SharedRateLimitSettings]
+) -> None:
+    first: dict[tuple[str, int], int] = {}
+    for position, limit in enumerate(limits):
+        earlier = first.setdefault((limit.per, limit.limit.window), position)
+        if earlier != position:
+            what = f"line {draft.line(*path, earlier)} bounds the same in the same time"
+            draft.error((*path, position), "duplicate-rate-limit", what, "keep the lower one")
+
+
+def warn_of_rates_per_worker(draft: Draft) -> None:
+    """What several processes count by themselves is as many times as much."""
+    if not draft.is_sound("workers") or draft.settings.workers == 1:
+        return
+    places: list[KeyPath] = [("rate_limits",)]
+    places += [("routes", index, "rate_limits") for index, _ in draft.routes()]
+    for path in places:
+        if draft.has(*path) and draft.is_sound(*path):
+            what = "each worker counts by itself, so up to so many times as many requests pass"
+            mend = "set workers: 1, or divide the limits by the number of workers"
+            draft.warn(path, "rate-limits-per-worker", what, mend)
+            return
 
 
 def check_scope_matching(draft: Draft) -> None:

@@ -1,7 +1,8 @@
-"""Durations and sizes: a whole number and a unit, as in `250ms` or `64KiB`."""
+"""Durations, sizes and rates: a whole number and a unit, as in `250ms`, `64KiB` or `100/1m`."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from gateway.settings.findings import Problem, quoted
@@ -10,9 +11,20 @@ _MILLISECONDS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 _BYTES: Final = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 DURATION_PATTERN: Final = r"^[0-9]{1,12}(ms|s|m|h)$"
+RATE_PATTERN: Final = r"^[1-9][0-9]{0,8}/[0-9]{1,12}(s|m|h)$"
 SIZE_PATTERN: Final = r"^[0-9]{1,12}(KiB|MiB|GiB)$"
 
+_LONGEST_WINDOW: Final = 86_400
+_COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _AMOUNT = re.compile(r"([0-9]{1,12})([A-Za-z]*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many requests in a window of so many seconds."""
+
+    amount: int
+    window: int
 
 
 def parse_duration(text: str) -> float:
@@ -23,6 +35,28 @@ def parse_duration(text: str) -> float:
 def parse_size(text: str) -> int:
     """Read `64KiB`, `10MiB` or `1GiB` as bytes. Raises Problem."""
     return _parse(text, _BYTES, "size", ("64KiB", "10MiB", "1GiB"), "KiB")
+
+
+def parse_rate(text: str) -> Rate:
+    """Read `100/1m` as a number of requests and seconds. Raises Problem."""
+    amount, slash, window = text.partition("/")
+    if not slash or _COUNT.fullmatch(amount) is None:
+        what = f"{quoted(text)} is not a number of requests in a time"
+        raise Problem("invalid-rate", what, "write it as 100/1m")
+    if window in _MILLISECONDS:
+        what = f"{quoted(window)} does not say how long"
+        raise Problem("invalid-rate", what, f"write {amount}/1{window}")
+    seconds = parse_duration(window)
+    if int(amount) == 0:
+        raise Problem("out-of-range", "0 lets no request pass", "write 1 or more")
+    if not seconds.is_integer() or not 1 <= seconds <= _LONGEST_WINDOW:
+        raise Problem("out-of-range", f"{window} is no window", "write whole seconds, 1s to 24h")
+    return Rate(int(amount), int(seconds))
+
+
+def format_rate(rate: Rate) -> str:
+    """Write a rate as the file has it."""
+    return f"{rate.amount}/{format_duration(rate.window)}"
 
 
 def format_duration(seconds: float) -> str:

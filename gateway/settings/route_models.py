@@ -1,15 +1,18 @@
 """What a route is for, what it demands, what ends its tunnels: sections of the configuration."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from gateway.policy.rate_limits import Per
 from gateway.policy.routes import ClaimValue
 from gateway.settings import literals, scalars
+from gateway.settings.quantities import Rate
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Items, Table
 
+SharedPer = Literal["address", "client", "person"]
 ScopeMatching = Literal["exact", "wildcard"]
 
 
@@ -47,6 +50,34 @@ class TunnelSettings(Settings):
     idle: Annotated[float, scalars.duration("1s", "24h")] = Field(
         default=3600.0, description="How long neither side may say anything."
     )
+
+
+_RATE_DESCRIPTION: Final = (
+    "So many requests in a time, 1s to 24h, as `100/1m`. The windows slide: of the one before as "
+    "much counts as lies within one length before now."
+)
+
+
+class SharedRateLimitSettings(Settings):
+    """How many requests somebody may make over all routes together."""
+
+    per: Annotated[SharedPer, scalars.choice("address", "client", "person")] = Field(
+        description="For whom requests are counted: each `address` (IPv6 by /64), each `client` "
+        "or each `person` (a token without one is its client's). Addresses are counted before "
+        "anybody is asked about a token, the others once it has opened a route."
+    )
+    limit: Annotated[Rate, scalars.RATE] = Field(description=_RATE_DESCRIPTION)
+
+
+class RateLimitSettings(Settings):
+    """How many requests there may be on this route."""
+
+    per: Annotated[Per, scalars.choice("address", "client", "person", "route")] = Field(
+        description="For whom requests are counted: each `address` (IPv6 by /64), each `client`, "
+        "each `person` (a token without one is its client's), or the whole `route`. Addresses are "
+        "counted before anybody is asked about a token, the others once it has opened the route."
+    )
+    limit: Annotated[Rate, scalars.RATE] = Field(description=_RATE_DESCRIPTION)
 
 
 _NO_DEMAND = "name what is demanded, or leave the key out"

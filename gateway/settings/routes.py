@@ -24,6 +24,8 @@ def issuer_of(server: AuthorizationServerSettings) -> str:
 
 def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
     server = route.authorization_server
+    admission = compile_admission(route, settings)
+    adds_fields = admission is not None and admission.adds_fields
     return Route(
         name=route.name,
         host=route.match.host,
@@ -37,9 +39,9 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         upgrade=route.upgrade,
         tunnels=TunnelBounds(route.tunnels.check, route.tunnels.outage, route.tunnels.idle),
         allow_in_path=frozenset(route.allow_in_path),
-        adaptation=compile_adaptation(route),
+        adaptation=compile_adaptation(route, adds_fields=adds_fields),
         body_bytes=route.limits.body,
-        admission=compile_admission(route),
+        admission=admission,
     )
 
 

@@ -338,6 +338,9 @@ UPSTREAM_SERVER: Final = Text(
     _parse_upstream_server,
     pattern=r"^(https?://[^/?#@]+|unix:.+)$",
 )
+RATE: Final = Text(
+    "a rate", "100/1m", quantities.parse_rate, quantities.format_rate, quantities.RATE_PATTERN
+)
 CHECK_PATH: Final = Text("a path", "/healthz", _parse_check_path, pattern="^/")
 FILE: Final[Text[Path]] = Text(
     "a file",

@@ -57,6 +57,7 @@ routes:
     match: {path: /stock}
     authorization_server: local
     require: {scopes: ["orders:read"], scope_matching: wildcard}
+    rate_limits: [{per: route, limit: 1000/1h}, {per: client, limit: 100/1m}]
   - name: office
     match: {path: /office, methods: [GET, MOVE]}
     networks: [10.0.0.0/8, "2001:db8::/32"]
@@ -539,3 +540,19 @@ def test_the_matching_of_scopes_is_told(ask: Asker) -> None:
     assert ask("GET", "/orders")[1]["requires"]["scope_matching"] == "exact"
     [line] = [line for line in ask.text("GET", "/stock") if "requires" in line]
     assert line.endswith("with the scope orders:read; wildcards of the token count")
+
+
+def test_the_rate_limits_of_a_route_are_told_and_nothing_is_counted(ask: Asker) -> None:
+    token = ask.issue("orders:read")
+    for _ in range(2):
+        code, said = ask("GET", "/stock", "--token", token)
+        assert code == 0
+    assert said["rate_limits"] == [
+        {"name": "client-60s", "per": "client", "limit": 100, "seconds": 60},
+        {"name": "route-60m", "per": "route", "limit": 1000, "seconds": 3600},
+    ]
+    assert ask("GET", "/orders")[1]["rate_limits"] == []
+    [line] = [line for line in ask.text("GET", "/stock") if "rates" in line]
+    assert line.endswith(
+        "100 requests in 60s for each client; 1000 requests in 60m for all together"
+    )

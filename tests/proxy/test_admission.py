@@ -1,4 +1,4 @@
-"""Routes that look at more than the token: at the network that a request comes from."""
+"""Routes that look at more than the token: at the network that a request comes from, for one."""
 
 from copy import deepcopy
 

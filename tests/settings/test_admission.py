@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from gateway.settings import compile_routes, load
 from tests.settings.conftest import VALID
 
@@ -51,3 +53,83 @@ def test_a_scope_that_a_declared_wildcard_stands_for_is_known(check: Check) -> N
     assert check(declared) == []
     [found] = check(declared.replace(", scope_matching: wildcard", ""))
     assert 'has no scope "orders:read"' in found
+
+
+def limited(*limits: str) -> str:
+    return VALID + f"    rate_limits: [{', '.join(limits)}]\n"
+
+
+CLIENT = "{per: client, limit: 100/1m}"
+
+
+def test_limits_of_a_route_come_behind_those_of_all(write: Write) -> None:
+    text = limited(CLIENT, "{per: address, limit: 5/1s}") + f"rate_limits: [{CLIENT}]\n"
+    [route] = compile_routes(load(write(text))).routes
+    assert route.admission is not None
+    assert route.admission.rates is not None
+    assert route.admission.rates.policy == (
+        '"address-1s";q=5;w=1, "all-client-60s";q=100;w=60, "client-60s";q=100;w=60'
+    )
+    [first, second] = route.admission.rates.after_token
+    assert (first.counted_for, second.counted_for) == ("", "orders")
+    [plain] = compile_routes(load(write(VALID))).routes
+    assert plain.admission is None
+    assert plain.adaptation is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "finding"),
+    [
+        ("100", '"100" is not a number of requests in a time; write it as 100/1m'),
+        ("-1/1m", '"-1/1m" is not a number of requests in a time'),
+        ("1.5/1m", "is not a number of requests in a time"),
+        ("100/m", '"m" does not say how long; write 100/1m'),
+        ("100/min", '"min" is not a duration'),
+        ("100/60", "60 has no unit; write 60s"),
+        ("0/1m", "0 lets no request pass; write 1 or more"),
+        ("5/500ms", "500ms is no window; write whole seconds, 1s to 24h"),
+        ("5/1500ms", "1500ms is no window"),
+        ("5/25h", "25h is no window"),
+    ],
+)
+def test_a_rate_is_a_number_in_a_time(check: Check, limit: str, finding: str) -> None:
+    [found] = check(limited(f"{{per: client, limit: {limit}}}"))
+    assert finding in found
+
+
+def test_a_limit_says_for_whom(check: Check) -> None:
+    [found] = check(limited("{per: user, limit: 5/1m}"))
+    assert 'per: "user" is not one of the choices' in found
+    [found] = check(VALID + "rate_limits: [{per: route, limit: 5/1m}]\n")
+    assert 'rate_limits[0].per: "route" is not one of the choices' in found
+    [found] = check(limited("{per: client, limit: 5/1m, burst: 3}"))
+    assert 'the key "burst" is unknown here' in found
+
+
+def test_two_limits_of_the_same_in_the_same_time_are_one_too_many(check: Check) -> None:
+    other = "{per: client, limit: 9/60s}"
+    [found] = check(limited(CLIENT, "{per: client, limit: 9/1h}", other))
+    assert "rate_limits[2]: line 11 bounds the same in the same time" in found
+    [found] = check(VALID + f"rate_limits: [{CLIENT}, {other}]\n")
+    assert "rate_limits[1]: line 11 bounds the same in the same time" in found
+
+
+@pytest.mark.parametrize("per", ["client", "person"])
+def test_a_public_route_knows_no_clients(check: Check, per: str) -> None:
+    public = limited(f"{{per: {per}, limit: 5/1m}}").replace(
+        'require: {scopes: ["orders:read"]}', "public: true"
+    )
+    found = [line for line in check(public) if "rate_limits" in line]
+    assert len(found) == 1
+    assert f"it knows no {per}; count per address or route" in found[0]
+    assert not [line for line in check(public.replace(per, "route")) if "rate_limits" in line]
+
+
+@pytest.mark.parametrize("workers", ["4", "auto"])
+def test_workers_that_count_by_themselves_are_warned_of(check: Check, workers: str) -> None:
+    several = f"workers: {workers}\n"
+    for text in (limited(CLIENT), VALID + f"rate_limits: [{CLIENT}]\n"):
+        [found] = check(text + several)
+        assert "each worker counts by itself" in found
+        assert check(text) == []
+    assert check(VALID + several) == []
