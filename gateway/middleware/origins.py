@@ -7,7 +7,7 @@ from aiohttp.hdrs import X_FORWARDED_FOR
 
 from gateway.middleware.exchange import Exchange
 from gateway.policy.addresses import IPAddress, find_client
-from gateway.policy.headers import forwarded_scheme
+from gateway.policy.forwarded import forwarded_scheme
 from gateway.policy.host import normalize_host, routed_origins
 from gateway.settings.addresses import TrustedPeer, networks_among
 

@@ -5,7 +5,8 @@ from aiohttp.hdrs import VIA
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.judge import Judgement
 from gateway.middleware.origins import ClientOrigins
-from gateway.policy.headers import HeaderPair, RequestHeaderFilter, forwarding_headers
+from gateway.policy.forwarded import extended_headers, forwarding_headers
+from gateway.policy.headers import HeaderPair, RequestHeaderFilter
 from gateway.policy.trailers import read_announcement, write_announcement
 from gateway.policy.via import names_proxy
 
@@ -38,7 +39,7 @@ class OutgoingHeaders:
         )
         headers.append(self._via if exchange.speaks_http_1_1 else self._via_of_http_1_0)
         headers += exchange.protocol.forwarded_headers or self._forwarding_headers(exchange)
-        if exchange.authority is not None:
+        if exchange.authority is not None and exchange.protocol.forwarded_headers is not None:
             headers.append((b"X-Forwarded-Host", exchange.authority))
         headers.append((b"X-Request-Id", exchange.request_id.encode("ascii")))
         if judgement.destination is not None:
@@ -57,10 +58,15 @@ class OutgoingHeaders:
         return write_announcement(exchange.crossing_trailers(read_announcement(announced)))
 
     def _forwarding_headers(self, exchange: Exchange) -> list[HeaderPair]:
-        """Say where the request came from, once for a connection unless its peer is trusted."""
+        """Say where the request came from, once for a connection unless its peer is trusted.
+
+        For a trusted one that is all there is to say, else all but the host.
+        """
         protocol = exchange.protocol
         scheme = "http" if protocol.ssl_context is None else "https"
         if self._origins.is_trusted(exchange.peer):
-            return forwarding_headers(exchange.peer, scheme, exchange.message.raw_headers)
-        protocol.forwarded_headers = forwarding_headers(exchange.peer, scheme, ())
+            return extended_headers(
+                exchange.peer, scheme, exchange.authority, exchange.message.raw_headers
+            )
+        protocol.forwarded_headers = forwarding_headers(exchange.peer, scheme)
         return protocol.forwarded_headers

@@ -52,13 +52,13 @@ def find_client(
     if peer == UNIX:
         if not trusts_unix or not hops:
             return None
-        address = _read_hop(hops.pop())
+        address = read_hop(hops.pop())
     else:
         address = parse_ip(peer.partition("%")[0])
     for _ in range(_MOST_HOPS):
         if address is None or not hops or not is_within(address, trusted):
             return address
-        address = _read_hop(hops.pop())
+        address = read_hop(hops.pop())
     return None
 
 
@@ -72,7 +72,7 @@ def counted_as(address: IPAddress | None) -> str:
     return "-" if address is None else str(address)
 
 
-def _read_hop(text: str) -> IPAddress | None:
+def read_hop(text: str) -> IPAddress | None:
     """Read an element of X-Forwarded-For; some proxies add brackets and a port."""
     text = text.strip(" \t")
     match = _WITH_PORT.fullmatch(text)

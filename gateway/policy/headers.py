@@ -335,34 +335,3 @@ def is_safe_value(value: str) -> bool:
         character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
         for character in value
     )
-
-
-def forwarding_headers(
-    peer: str,
-    scheme: str,
-    received: Iterable[HeaderPair],
-) -> list[HeaderPair]:
-    """Tell the upstream where the request came from: X-Forwarded-For, -Proto.
-
-    `peer` is the address at the other end of the connection, `received` the fields of a trusted
-    proxy, which are extended (all their lines, in order); what anyone else sent is replaced. A
-    peer on a unix socket has no address, so it adds none.
-    """
-    received = tuple(received)
-    addresses = [value for name, value in received if name.lower() == b"x-forwarded-for"]
-    scheme = forwarded_scheme(received) or scheme
-    if peer != "unix":
-        addresses.append(peer.encode("ascii", "replace"))
-    headers = [(b"X-Forwarded-For", b", ".join(addresses))] if addresses else []
-    return [*headers, (b"X-Forwarded-Proto", scheme.encode("ascii"))]
-
-
-def forwarded_scheme(received: Iterable[HeaderPair]) -> str | None:
-    """Give the scheme that X-Forwarded-Proto says last, over all its lines; None when none."""
-    scheme = None
-    for name, value in received:
-        if name.lower() == b"x-forwarded-proto":
-            last = value.rpartition(b",")[2].strip(b" \t").lower()
-            if last in (b"http", b"https"):
-                scheme = last.decode("ascii")
-    return scheme

@@ -324,7 +324,8 @@ class GatewaySettings(Settings):
     trusted_proxies: Annotated[tuple[TrustedPeer, ...], Items(scalars.TRUSTED)] = Field(
         default=(),
         description="Networks whose X-Forwarded-For and X-Forwarded-Proto are believed; `unix` is "
-        "whoever connects to a unix socket.",
+        "whoever connects to a unix socket. Their X-Forwarded-Host, X-Forwarded-Prefix and "
+        "Forwarded go on to upstreams, so they must set them or take away what clients send.",
     )
     authorization_servers: Annotated[
         Mapping[str, AuthorizationServerSettings],

@@ -10,7 +10,6 @@ from gateway.policy.headers import (
     RequestHeaderFilter,
     connection_options,
     fold_name,
-    forwarding_headers,
     identity_headers,
     read_response_head,
 )
@@ -263,49 +262,6 @@ def test_what_is_told_arrives_as_it_is(value):
         assert told.decode() == value
         assert told.strip() == told
         assert not any(byte < 0x20 or byte == 0x7F for byte in told)
-
-
-# --- Where a request came from ---
-
-SENT = [
-    (b"X-Forwarded-For", b"1.1.1.1"),
-    (b"x-forwarded-for", b"2.2.2.2, 3.3.3.3"),
-    (b"X-Forwarded-Proto", b"HTTPS"),
-    (b"X-Forwarded-Host", b"evil.example"),
-]
-
-
-def forwarding(from_trusted):
-    return dict(forwarding_headers("10.0.0.9", "http", from_trusted))
-
-
-def test_of_a_strangers_way_only_its_address_is_told():
-    assert forwarding(()) == {b"X-Forwarded-For": b"10.0.0.9", b"X-Forwarded-Proto": b"http"}
-
-
-def test_what_a_trusted_proxy_says_of_its_way_is_extended():
-    """Over all lines and in their order; the host is never the proxy's to say."""
-    assert forwarding(SENT) == {
-        b"X-Forwarded-For": b"1.1.1.1, 2.2.2.2, 3.3.3.3, 10.0.0.9",
-        b"X-Forwarded-Proto": b"https",
-    }
-
-
-@pytest.mark.parametrize(
-    "proto", [b"", b"ftp", b"https, http", b"https\xff", b"javascript", b"https,"]
-)
-def test_a_trusted_proxys_scheme_is_http_or_https(proto):
-    received = [(b"X-Forwarded-Proto", proto)]
-    assert forwarding(received)[b"X-Forwarded-Proto"] == b"http"
-
-
-@pytest.mark.parametrize(
-    "lines", [[b"https"], [b"https, https"], [b"http,HTTPS "], [b"http", b"https"], [b"https", b""]]
-)
-def test_the_scheme_that_is_said_last_counts_in_lines_and_in_lists(lines):
-    """They mean the same (RFC 9110, section 5.3)."""
-    received = [(b"X-Forwarded-Proto", line) for line in lines]
-    assert forwarding(received)[b"X-Forwarded-Proto"] == b"https"
 
 
 # --- What moves an upstream to another path ---

@@ -125,8 +125,8 @@ async def test_request_id_of_the_client_is_replaced(stage: Stage) -> None:
 
 FORWARDED = (
     b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For: 198.51.100.7\r\n"
-    b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=evil\r\n"
-    b"X-Forwarded-Prefix: /evil\r\nX-Real-IP: 6.6.6.6\r\nX-Original-URL: /admin\r\n"
+    b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: outer.example\r\nForwarded: for=203.0.113.9\r\n"
+    b"X-Forwarded-Prefix: /outer\r\nX-Real-IP: 6.6.6.6\r\nX-Original-URL: /admin\r\n"
     b"X-Rewrite-URL: /admin\r\nX-HTTP-Method-Override: DELETE\r\n"
 )
 
@@ -155,8 +155,24 @@ async def test_what_trusted_proxies_say_is_extended_over_all_lines(stage: Stage)
         (b"Via", stage.via),
         (b"X-Forwarded-For", b"203.0.113.9, 198.51.100.7, 127.0.0.1"),
         (b"X-Forwarded-Proto", b"https"),
-        (b"X-Forwarded-Host", b"h"),
+        (b"X-Forwarded-Host", b"outer.example, h"),
+        (b"X-Forwarded-Prefix", b"/outer"),
+        (b"Forwarded", b"for=203.0.113.9, for=127.0.0.1;host=h;proto=http"),
     ]
+
+
+async def test_route_of_a_request_is_that_of_its_host_whatever_trusted_proxies_say(
+    stage: Stage,
+) -> None:
+    routes = [
+        {"name": name, "match": {"host": name, "path": "/public/**"}, "public": True}
+        for name in ("inner.example", "outer.example")
+    ]
+    await stage.open(trusted_proxies=["127.0.0.0/8"], routes=routes)
+    said = b"X-Forwarded-Host: outer.example\r\nForwarded: host=outer.example\r\n"
+    await stage.pass_through(b"GET /public/a HTTP/1.1\r\nHost: inner.example\r\n" + said + b"\r\n")
+    (entry,) = await stage.log()
+    assert (entry["route"], entry["host"]) == ("inner.example", "inner.example")
 
 
 @pytest.mark.parametrize(
