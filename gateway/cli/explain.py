@@ -20,11 +20,12 @@ from gateway.policy.rate_limits import RateLimit
 from gateway.policy.rejection import Reason
 from gateway.policy.routes import Requirement, Route
 from gateway.policy.token import Token
+from gateway.policy.token_cookie import TokenCookie
 from gateway.settings.findings import join_words, printable
 from gateway.settings.quantities import format_duration
 
 # Those that take part in the verdict.
-_OTHERS = ("destination", "origin", "access-control-request-method")
+_OTHERS = ("destination", "origin", "access-control-request-method", "cookie", "upgrade")
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*", re.ASCII)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
 
@@ -45,7 +46,7 @@ def explain(
             "--header",
             "-H",
             metavar="'K: V'",
-            help="As sent; Authorization, Host, Destination, Origin and "
+            help="As sent; Authorization, Cookie, Host, Destination, Origin, Upgrade and "
             "Access-Control-Request-Method count.",
         ),
     ] = None,
@@ -85,6 +86,7 @@ def explain(
 def as_dict(explanation: Explanation) -> dict[str, Any]:
     """Give the explanation as `--json` prints it."""
     route, rejection, token = explanation.route, explanation.rejection, explanation.token
+    cookie = _token_cookie(route)
     return {
         "allowed": rejection is None,
         "route": route.name if route else None,
@@ -99,6 +101,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
             {"name": one.name, "per": one.per, "limit": one.amount, "seconds": one.window}
             for one in _rate_limits(route)
         ],
+        "token_cookie": cookie.name if cookie else None,
         "requires": _requirement_as_dict(route.requirement) if route else None,
         "authorization_server": route.authorization_server if route else None,
         "upstream": route.upstream if route else None,
@@ -155,6 +158,9 @@ def _sentences(explanation: Explanation) -> dict[str, str]:
         if networks:
             sentences["clients"] = f"those of {join_words(map(str, networks), 'and')}"
         sentences["requires"] = _describe_requirement(route)
+        cookie = _token_cookie(route)
+        if cookie is not None:
+            sentences["cookie"] = _describe_cookie(cookie)
         limits = _rate_limits(route)
         if limits:
             sentences["rates"] = "; ".join(map(_describe_limit, limits))
@@ -181,6 +187,15 @@ def _networks(route: Route | None) -> tuple[IPNetwork, ...]:
 def _rate_limits(route: Route | None) -> tuple[RateLimit, ...]:
     rates = None if route is None or route.admission is None else route.admission.rates
     return () if rates is None else (*rates.before_token, *rates.after_token)
+
+
+def _token_cookie(route: Route | None) -> TokenCookie | None:
+    return None if route is None or route.admission is None else route.admission.token_cookie
+
+
+def _describe_cookie(cookie: TokenCookie) -> str:
+    pages = join_words(["the same origin", *sorted(cookie.origins)], "or")
+    return f"the token may come in {cookie.name}; what may change something, then only from {pages}"
 
 
 def _describe_limit(limit: RateLimit) -> str:
@@ -311,6 +326,8 @@ def _read_question(method: str, url: str, token: str | None, headers: Sequence[s
         destinations=tuple(others["destination"]),
         origins=tuple(others["origin"]),
         requested_methods=tuple(others["access-control-request-method"]),
+        cookies=tuple(others["cookie"]),
+        upgrades=tuple(others["upgrade"]),
     )
 
 

@@ -17,6 +17,7 @@ from gateway.middleware.cors import find_preflighted
 from gateway.middleware.destination import judge_destination
 from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route
 from gateway.middleware.metadata import ProtectedResource
+from gateway.middleware.origins import ClientOrigins
 from gateway.policy.adaptation import adapt_request, encode_target
 from gateway.policy.addresses import IPAddress
 from gateway.policy.bearer import read_bearer
@@ -57,6 +58,8 @@ class Question:
     origins: tuple[str, ...] = ()
     requested_methods: tuple[str, ...] = ()
     client: IPAddress | None = None
+    cookies: tuple[str, ...] = ()
+    upgrades: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -189,7 +192,7 @@ async def _judge(
         assert explanation.route is not None  # noqa: S101 - for the type checker
         judge = partial(
             judge_admission,
-            asker=Asker(question.client, question.authorization),
+            asker=_asker(settings, table, explanation, question),
             introspectors=introspectors,
         )
         judgement = await judge(explanation.route)
@@ -206,12 +209,28 @@ async def _judge(
         return judgement
 
 
+def _asker(
+    settings: GatewaySettings, table: RouteTable, explanation: Explanation, question: Question
+) -> Asker:
+    origins = ClientOrigins(settings.public_url, table.hosts, ())
+    authority = question.host.encode("latin-1") if question.host else None
+    return Asker(
+        question.client,
+        question.authorization,
+        question.cookies,
+        question.method,
+        question.origins,
+        origins.at(explanation.host, authority, None),
+        is_upgrade=bool(explanation.route and explanation.route.upgrade and question.upgrades),
+    )
+
+
 @asynccontextmanager
 async def _open_introspectors(
     settings: GatewaySettings, route: Route | None, question: Question
 ) -> AsyncIterator[Mapping[str, CachedIntrospector]]:
     """Open those that may be asked: the route's, or all of them when there is a second route."""
-    if isinstance(read_bearer(question.authorization), Reason):
+    if isinstance(read_bearer(question.authorization), Reason) and not question.cookies:
         yield {}
         return
     known = settings.authorization_servers

@@ -7,7 +7,7 @@ token of a client that may not pass whatever it says, or that has asked too ofte
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aiohttp.hdrs import AUTHORIZATION
+from aiohttp.hdrs import AUTHORIZATION, COOKIE, ORIGIN, UPGRADE
 
 from gateway.introspection.coalescing import CachedIntrospector
 from gateway.middleware.exchange import Exchange
@@ -15,19 +15,30 @@ from gateway.middleware.judge import Judgement, judge_token
 from gateway.middleware.origins import ClientOrigins
 from gateway.policy.addresses import IPAddress, counted_as
 from gateway.policy.admission import judge_network
+from gateway.policy.bearer import read_bearer
 from gateway.policy.interfaces import RateStore
 from gateway.policy.rate_limits import RateLimit, Standing, find_standing, reject, whose
-from gateway.policy.rejection import Rejection
+from gateway.policy.rejection import Reason, Rejection
 from gateway.policy.routes import Route
 from gateway.policy.token import Token
+from gateway.policy.token_cookie import judge_origin, read_cookie
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, as far as a request tells: where from (None when not known), and by what token."""
+    """Who asks, as far as a request tells: where from (None when not known), and by what token.
+
+    What follows counts where a token may come in a cookie: `own_origin` is the one that the request
+    was sent to, `is_upgrade` says that it may open a tunnel.
+    """
 
     client: IPAddress | None
     authorization: Sequence[str]
+    cookies: Sequence[str] = ()
+    method: str = ""
+    origins: Sequence[str] = ()
+    own_origin: str = ""
+    is_upgrade: bool = False
 
 
 class RequestCount:
@@ -75,12 +86,48 @@ class AdmissionJudge:
 
     async def judge(self, exchange: Exchange, route: Route) -> Judgement:
         """Hold a request against what a route demands."""
-        asker = Asker(self._origins.client_of(exchange), exchange.headers.getall(AUTHORIZATION, ()))
+        asker = self._asker(exchange, route)
         count = RequestCount(self._store, exchange.standings)
         try:
             return await judge_admission(route, asker, self.introspectors, count)
         finally:
             exchange.standings = count.standings
+
+    def bearer_of(self, exchange: Exchange, route: Route) -> str | None:
+        """Give the token of a request that may pass."""
+        found = find_authorization(route, self._asker(exchange, route))
+        token = Reason.MISSING_TOKEN if isinstance(found, Rejection) else read_bearer(found)
+        return None if isinstance(token, Reason) else token
+
+    def _asker(self, exchange: Exchange, route: Route) -> Asker:
+        headers = exchange.headers
+        client = self._origins.client_of(exchange)
+        authorization = headers.getall(AUTHORIZATION, ())
+        if route.admission is None or route.admission.token_cookie is None:
+            return Asker(client, authorization)
+        return Asker(
+            client,
+            authorization,
+            headers.getall(COOKIE, ()),
+            exchange.method,
+            headers.getall(ORIGIN, ()),
+            self._origins.of(exchange),
+            is_upgrade=bool(route.upgrade) and UPGRADE in headers,
+        )
+
+
+def find_authorization(route: Route, asker: Asker) -> Sequence[str] | Rejection:
+    """Give what says by which token somebody asks: the Authorization header, or else the cookie."""
+    cookie = route.admission.token_cookie if route.admission is not None else None
+    if cookie is None or asker.authorization:
+        return asker.authorization
+    token = read_cookie(cookie, asker.cookies)
+    if isinstance(token, Reason):
+        return Rejection(token)
+    rejection = judge_origin(
+        cookie, asker.method, asker.origins, asker.own_origin, is_upgrade=asker.is_upgrade
+    )
+    return (f"Bearer {token}",) if rejection is None else rejection
 
 
 async def judge_admission(
@@ -97,13 +144,15 @@ async def judge_admission(
     if rejection is not None:
         return Judgement(route, rejection)
     rates = admission.rates
-    if rates is None or count is None:
-        return await judge_token(route, asker.authorization, introspectors)
-    rejection = await count.count(rates.before_token, {"address": counted_as(asker.client)})
-    if rejection is not None:
-        return Judgement(route, rejection)
-    judgement = await judge_token(route, asker.authorization, introspectors)
-    if judgement.rejection is None:
+    if rates is not None and count is not None:
+        rejection = await count.count(rates.before_token, {"address": counted_as(asker.client)})
+        if rejection is not None:
+            return Judgement(route, rejection)
+    authorization = find_authorization(route, asker)
+    if isinstance(authorization, Rejection):
+        return Judgement(route, authorization)
+    judgement = await judge_token(route, authorization, introspectors)
+    if rates is not None and count is not None and judgement.rejection is None:
         judgement.rejection = await count.count(rates.after_token, _names(judgement))
     return judgement
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aiohttp.hdrs import ORIGIN
+from aiohttp.hdrs import AUTHORIZATION, ORIGIN
 
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.origins import ClientOrigins
@@ -11,6 +11,7 @@ from gateway.policy.cors import replace_fields
 from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.headers import HeaderPair
 from gateway.policy.mapping_back import BothSides, map_back, plain_authority
+from gateway.policy.token_cookie import keep_private, without_setting
 
 _NOTHING = Adaptation()
 
@@ -35,6 +36,10 @@ class AnswerEditor:
     ) -> list[HeaderPair]:
         """Give the fields as the client is to see them."""
         adaptation = (exchange.route and exchange.route.adaptation) or _NOTHING
+        if adaptation.token_cookie is not None:
+            fields = without_setting(adaptation.token_cookie, fields)
+            if AUTHORIZATION not in exchange.headers:
+                fields = keep_private(fields)
         fields = map_back(fields, self._sides(exchange, request, adaptation))
         if adaptation.response_headers is not None:
             fields = adaptation.response_headers.edit(fields)

@@ -143,9 +143,12 @@ class Exchange:
     def own_fields(self) -> list[HeaderPair]:
         """What the gateway adds to whatever answer there is."""
         admission = self.route.admission if self.route is not None else None
-        if admission is None or admission.rates is None:
-            return []
-        return rate_fields(admission.rates, self.standings)
+        fields: list[HeaderPair] = []
+        if admission is not None and admission.token_cookie is not None:
+            fields.append((b"Vary", b"Cookie"))
+        if admission is not None and admission.rates is not None:
+            fields += rate_fields(admission.rates, self.standings)
+        return fields
 
     @property
     def token(self) -> Token | None:

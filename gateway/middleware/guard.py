@@ -35,7 +35,6 @@ from gateway.middleware.outgoing import OutgoingHeaders
 from gateway.middleware.refuse import refuse
 from gateway.middleware.watch import TunnelWatch
 from gateway.policy.adaptation import adapt_request, encode_target
-from gateway.policy.bearer import read_bearer
 from gateway.policy.cors import PREFLIGHT_METHOD
 from gateway.policy.forwarding import (
     BodyFailure,
@@ -240,10 +239,7 @@ class Guard:
         """Forward a request that may become a tunnel, which is watched as long as it stands."""
         route = judgement.route
         assert route is not None  # noqa: S101 - for the type checker, as above
-        token = read_bearer(exchange.headers.getall(AUTHORIZATION, ()))
-        watched = self._watch.add(
-            route, None if isinstance(token, Reason) else token, judgement.answer
-        )
+        watched = self._watch.add(route, self._judge.bearer_of(exchange, route), judgement.answer)
         request.upgrade = Upgrade(WEBSOCKET.encode("ascii"), watched.attach)
         try:
             await self._send(exchange, request, route)

@@ -55,14 +55,18 @@ class ClientOrigins:
         What a trusted proxy says of the scheme counts, then TLS of our own, then what the
         configuration says of the host.
         """
-        if exchange.authority is None:
-            return self._public_url
         scheme = None
         if self.is_trusted(exchange.peer):
             scheme = forwarded_scheme(exchange.message.raw_headers)
         if scheme is None and exchange.protocol.ssl_context is not None:
             scheme = "https"
-        known = self._known.get(exchange.host or "")
+        return self.at(exchange.host, exchange.authority, scheme)
+
+    def at(self, host: str | None, authority: bytes | None, scheme: str | None) -> str:
+        """Give the origin of a request to a host; `authority` is the Host header as it came."""
+        if authority is None:
+            return self._public_url
+        known = self._known.get(host or "")
         if known is not None and (scheme is None or known.startswith(f"{scheme}:")):
             return known
-        return f"{scheme or 'http'}://{exchange.authority.decode('latin-1')}"
+        return f"{scheme or 'http'}://{authority.decode('latin-1')}"

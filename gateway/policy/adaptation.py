@@ -6,6 +6,7 @@ from gateway.policy.cors import CorsRules
 from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.header_edits import HeaderEdits
 from gateway.policy.rewriting import PathRewrite
+from gateway.policy.token_cookie import without_cookie
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class Adaptation:
     `host` is the Host that the upstream gets if `replaces_host`, None its own authority; `path` its
     path, None the client's. `secure_cookies` makes cookies Secure that reach the client over https.
     The edits and `cors` are None where there are none. `adds_fields`: the gateway has something to
-    say in every answer.
+    say in every answer. `token_cookie` is one that the upstream neither sees nor sets.
     """
 
     replaces_host: bool = False
@@ -26,6 +27,7 @@ class Adaptation:
     cors: CorsRules | None = None
     secure_cookies: bool = False
     adds_fields: bool = False
+    token_cookie: bytes | None = None
 
     @property
     def edits_every_answer(self) -> bool:
@@ -45,6 +47,8 @@ def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, qu
         request.target = encode_target(adaptation.path.forward(path) + query)
     if adaptation.replaces_host:
         request.host = adaptation.host
+    if adaptation.token_cookie is not None:
+        request.headers = without_cookie(adaptation.token_cookie, request.headers)
     if adaptation.request_headers is not None:
         request.headers = adaptation.request_headers.edit(request.headers)
         if b"destination" in adaptation.request_headers.strips:

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     FOREIGN_DESTINATION = "foreign_destination"
     NETWORK_NOT_ALLOWED = "network_not_allowed"
     RATE_LIMITED = "rate_limited"
+    CROSS_ORIGIN = "cross_origin"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
     UPSTREAM_INVALID = "upstream_invalid"
     UPSTREAM_TIMEOUT = "upstream_timeout"
@@ -85,7 +86,7 @@ REFUSALS: dict[Reason, Refusal] = {
     Reason.MULTIPLE_TOKENS: Refusal(
         400,
         "More than one access token",
-        "Send exactly one Authorization header.",
+        "Send exactly one: in one Authorization header, or in one cookie where a route takes it.",
         error="invalid_request",
         has_challenge=True,
     ),
@@ -192,6 +193,13 @@ REFUSALS: dict[Reason, Refusal] = {
         "Too many requests",
         "Nothing is wrong with the request; Retry-After says when there is room for it again.",
         retry_after=1,
+    ),
+    Reason.CROSS_ORIGIN: Refusal(
+        403,
+        "The request comes from another origin",
+        "With a token in a cookie, only pages of this origin may change something. Others send the "
+        "token as: Authorization: Bearer <token>.",
+        has_challenge=True,
     ),
     Reason.UPSTREAM_UNAVAILABLE: Refusal(
         502,

@@ -37,6 +37,7 @@ def compile_adaptation(route: RouteSettings, *, adds_fields: bool) -> Adaptation
         cors=None if route.cors is None else _compile_cors(route, route.cors),
         secure_cookies=route.secure_cookies,
         adds_fields=adds_fields,
+        token_cookie=None if route.token_cookie is None else route.token_cookie.encode("ascii"),
     )
     return None if adaptation == Adaptation() else adaptation
 

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from gateway.policy.admission import Admission
+from gateway.policy.cors import EVERY_ORIGIN
 from gateway.policy.rate_limits import RateLimit, RateLimits, arrange
 from gateway.policy.scopes import has_wildcard_word
+from gateway.policy.token_cookie import TokenCookie
 from gateway.settings.addresses import UnixAddress, first_with_port
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, quoted
@@ -16,8 +18,43 @@ from gateway.settings.route_models import RateLimitSettings, SharedRateLimitSett
 
 def compile_admission(route: RouteSettings, settings: GatewaySettings) -> Admission | None:
     """Give what a route looks at beside the token; None for nothing."""
-    admission = Admission(networks=route.networks, rates=_compile_rates(route, settings))
+    admission = Admission(
+        networks=route.networks,
+        rates=_compile_rates(route, settings),
+        token_cookie=_compile_cookie(route),
+    )
     return None if admission == Admission() else admission
+
+
+def _compile_cookie(route: RouteSettings) -> TokenCookie | None:
+    if route.token_cookie is None:
+        return None
+    # All the pages there are is no list of friends.
+    origins = frozenset(route.cors.origins if route.cors is not None else ()) - {EVERY_ORIGIN}
+    return TokenCookie(route.token_cookie, origins)
+
+
+def check_token_cookies(draft: Draft) -> None:
+    """Only a route that asks for a token takes one from a cookie."""
+    for index, _ in draft.routes():
+        path: KeyPath = ("routes", index, "token_cookie")
+        if draft.has(*path) and draft.is_guarded(index) is False:
+            what = "a public route asks for no token"
+            mend = "remove token_cookie, or guard the route"
+            draft.error(path, "token-cookie-on-public", what, mend)
+
+
+def warn_of_token_cookies(draft: Draft) -> None:
+    """A browser sends a cookie whoever's page asks, and to whatever its path covers."""
+    for index, _ in draft.routes():
+        path: KeyPath = ("routes", index, "token_cookie")
+        if draft.has(*path) and draft.is_sound(*path) and draft.is_guarded(index):
+            what = (
+                "browsers add the cookie to requests of any page, and to those for other routes, "
+                "whose services see the token"
+            )
+            mend = "prefer the Authorization header, or set it Secure, HttpOnly, SameSite, by path"
+            draft.warn(path, "token-in-cookie", what, mend)
 
 
 def _compile_rates(route: RouteSettings, settings: GatewaySettings) -> RateLimits | None:

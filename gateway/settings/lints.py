@@ -9,7 +9,11 @@ from gateway.policy.scopes import missing_scopes
 from gateway.policy.table import opaque_routes_over, public_routes_of_a_host, weaker_public_routes
 from gateway.settings.adaptation import header_secrets
 from gateway.settings.addresses import UnixAddress, is_loopback, parse_origin
-from gateway.settings.admission import warn_of_networks_that_nobody_is_in, warn_of_rates_per_worker
+from gateway.settings.admission import (
+    warn_of_networks_that_nobody_is_in,
+    warn_of_rates_per_worker,
+    warn_of_token_cookies,
+)
 from gateway.settings.database import has_password
 from gateway.settings.document import Scalar
 from gateway.settings.draft import Draft
@@ -244,6 +248,7 @@ LINTS: Final[tuple[Lint, ...]] = (
     warn_of_nameless_clients,
     warn_of_networks_that_nobody_is_in,
     warn_of_rates_per_worker,
+    warn_of_token_cookies,
     warn_of_plain_public_url,
     warn_of_plain_secrets,
     warn_of_plain_redis,

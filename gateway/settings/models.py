@@ -214,6 +214,13 @@ class RouteSettings(Settings):
         "`trusted_proxies` the address is what these say in X-Forwarded-For; a client whose "
         "address is not known, as on a unix socket, does not pass.",
     )
+    token_cookie: Annotated[str | None, scalars.COOKIE_NAME] = Field(
+        default=None,
+        description="A cookie that may hold the token, where there is no Authorization header. The "
+        "upstream neither sees nor sets it, not even with `forward_token`. Requests with it that "
+        "may change something (all but GET, HEAD, OPTIONS, TRACE) or open a WebSocket need an "
+        "Origin: the request's own, or one of `cors`; else 403.",
+    )
     forward_token: Annotated[bool, literals.Switch()] = Field(
         default=False, description="Lets the upstream see the bearer token, which else stops here."
     )

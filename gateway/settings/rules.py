@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
 from gateway.settings.adaptation import check_cors, check_forward_path, check_header_edits
-from gateway.settings.admission import check_rate_limits, check_scope_matching
+from gateway.settings.admission import check_rate_limits, check_scope_matching, check_token_cookies
 from gateway.settings.completion import derive_origin, locate_database, locate_state_dir
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
@@ -238,6 +238,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_route_access,
     check_scope_matching,
     check_rate_limits,
+    check_token_cookies,
     check_upgrades,
     check_references,
     check_overlaps,

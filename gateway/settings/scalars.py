@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from gateway.policy.cookies import sets_reserved_cookie
 from gateway.policy.host import normalize_host
 from gateway.policy.method import FORWARDED_METHODS, NEVER_FORWARDED, USUAL_METHODS
 from gateway.policy.pattern import PatternError, parse_pattern
@@ -16,6 +17,8 @@ from gateway.settings.shapes import Text
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 # scope-token of RFC 6749, section 3.3: printable ASCII without space, quote and backslash.
 _SCOPE_PATTERN: Final = r"^[!#-\[\]-~]{1,255}$"
+# token of RFC 9110, section 5.6.2.
+_COOKIE_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)
 _WORD_PATTERN: Final = r"^[!-~]{1,255}$"
 
 
@@ -288,6 +291,16 @@ def _parse_path(text: str, such_as: str) -> Path:
 _parse_folder = partial(_parse_path, such_as="a folder, as in ./state")
 
 
+def _parse_cookie_name(text: str) -> str:
+    if _COOKIE_NAME.fullmatch(text) is None:
+        what = f"{quoted(text)} is not a cookie's name"
+        raise Problem("invalid-cookie", what, "use letters, digits, - and _, 64 at most")
+    if sets_reserved_cookie(text.encode("ascii")):
+        what = f"{quoted(text)} is a cookie of the authorization server's sign-in"
+        raise Problem("invalid-cookie", what, "name the one that holds the token")
+    return text
+
+
 def _parse_check_path(text: str) -> str:
     path = text.partition("?")[0]
     if not text.isascii() or not text.isprintable() or " " in text or "#" in text:
@@ -305,6 +318,7 @@ LISTEN_OR_UNIX: Final[Text[ListenAddress]] = Text(
     "an address with a port", "127.0.0.1:8080", _parse_listener
 )
 TRUSTED: Final[Text[TrustedPeer]] = Text("a network", "10.0.0.0/8", addresses.parse_trusted)
+COOKIE_NAME: Final = Text("a cookie's name", "__Host-token", _parse_cookie_name)
 CLIENTS: Final = Text("a network", "10.0.0.0/8", addresses.parse_clients)
 METHOD: Final = Text("a method", "GET", _parse_method, choices=FORWARDED_METHODS)
 PATH_PATTERN: Final = Text("a path pattern", "/orders/**", _parse_pattern, pattern="^/")

@@ -58,6 +58,11 @@ routes:
     authorization_server: local
     require: {scopes: ["orders:read"], scope_matching: wildcard}
     rate_limits: [{per: route, limit: 1000/1h}, {per: client, limit: 100/1m}]
+  - name: desk
+    match: {path: /desk}
+    authorization_server: local
+    require: {scopes: ["orders:read"]}
+    token_cookie: desk-token
   - name: office
     match: {path: /office, methods: [GET, MOVE]}
     networks: [10.0.0.0/8, "2001:db8::/32"]
@@ -556,3 +561,18 @@ def test_the_rate_limits_of_a_route_are_told_and_nothing_is_counted(ask: Asker) 
     assert line.endswith(
         "100 requests in 60s for each client; 1000 requests in 60m for all together"
     )
+
+
+def test_a_token_in_a_cookie_is_held_against_its_route_as_by_the_guard(ask: Asker) -> None:
+    cookie = ("-H", f"Cookie: a=1; desk-token={ask.issue('orders:read')}")
+    code, said = ask("GET", "/desk", *cookie)
+    assert (code, said["token_cookie"], said["token"]["client_id"]) == (0, "desk-token", "shop")
+    assert ask("POST", "/desk", *cookie)[1]["reason"] == "cross_origin"
+    evil = ("-H", "Origin: https://evil.example")
+    assert ask("POST", "/desk", *cookie, *evil)[1]["reason"] == "cross_origin"
+    own = ("-H", "Origin: http://api.example.com:8080")
+    assert ask("POST", "/desk", *cookie, *own)[0] == 0
+    assert ask("GET", "/orders", *cookie)[1]["reason"] == "missing_token"
+    assert ask("GET", "/orders")[1]["token_cookie"] is None
+    [line] = [line for line in ask.text("GET", "/desk") if "cookie:" in line]
+    assert "the token may come in desk-token; what may change something, then only from" in line

@@ -32,6 +32,7 @@ CONTRACT = {
     "foreign_destination": (400, None, False, False, None),
     "network_not_allowed": (403, None, True, False, None),
     "rate_limited": (429, None, False, True, None),
+    "cross_origin": (403, None, True, False, None),
     "upstream_unavailable": (502, None, False, False, None),
     "upstream_invalid": (502, None, False, False, None),
     "upstream_timeout": (504, None, False, False, None),

@@ -133,3 +133,44 @@ def test_workers_that_count_by_themselves_are_warned_of(check: Check, workers: s
         assert "each worker counts by itself" in found
         assert check(text) == []
     assert check(VALID + several) == []
+
+
+def with_cookie(name: str) -> str:
+    return VALID + f"    token_cookie: {name}\n"
+
+
+def test_a_token_in_a_cookie_is_warned_of(check: Check) -> None:
+    [found] = check(with_cookie("__Host-token"))
+    assert "11:19: warning: routes[0].token_cookie: browsers add the cookie to requests" in found
+
+
+@pytest.mark.parametrize("name", ["a b", '"a;b"', '"a=b"', '""', "x" * 65, "é"])
+def test_what_is_no_name_of_a_cookie_is_refused(check: Check, name: str) -> None:
+    [found] = check(with_cookie(name))
+    assert "is not a cookie's name; use letters" in found
+
+
+@pytest.mark.parametrize("name", ["gateway-session", "__Host-gateway-session", "Gateway-Browser"])
+def test_a_cookie_of_the_sign_in_is_no_token(check: Check, name: str) -> None:
+    [found] = check(with_cookie(name))
+    assert "is a cookie of the authorization server's sign-in" in found
+
+
+def test_a_public_route_takes_no_token_from_a_cookie(check: Check) -> None:
+    public = with_cookie("token").replace('require: {scopes: ["orders:read"]}', "public: true")
+    found = [line for line in check(public) if "token_cookie" in line]
+    assert len(found) == 1
+    assert "a public route asks for no token; remove token_cookie, or guard the route" in found[0]
+
+
+def test_the_friends_of_a_cookie_are_those_of_cors_but_never_everybody(write: Write) -> None:
+    for origins, friends in (
+        ("https://app.example.com", {"https://app.example.com"}),
+        ("*", set()),
+    ):
+        text = with_cookie("token") + f'    cors: {{origins: ["{origins}"]}}\n'
+        [route] = compile_routes(load(write(text))).routes
+        assert route.admission is not None
+        assert route.admission.token_cookie is not None
+        assert route.admission.token_cookie.name == "token"
+        assert route.admission.token_cookie.origins == friends
