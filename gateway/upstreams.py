@@ -38,6 +38,7 @@ async def open_upstreams(settings: GatewaySettings, stack: AsyncExitStack) -> di
             _read_servers(described),
             UpstreamLimits(described.limits.connections, described.limits.waiting),
             min((min(one.response, one.idle, one.total) for one in timeouts), default=1.0),
+            reuses_after_body=described.reuse_after_body,
         )
         stack.push_async_callback(upstream.close)
         await upstream.open(described.timeouts.connect)

@@ -19,6 +19,10 @@ _MAXIMUM_FIELDS = 512
 _MAXIMUM_INFORMATIONAL = 256
 _READ_HIGH_WATER = 256 * 1024
 _EARLY_HINTS = 103
+# What an informational answer must not have (RFC 9110, section 8.6; RFC 9112, section 6.1), and
+# what has no meaning in trailers, yet moves the parser.
+_OF_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_OF_CONNECTION = _OF_FRAMING | {b"connection", b"proxy-connection", b"keep-alive", b"upgrade"}
 # RFC 9112, section 4: what a reason phrase may hold. The parser lets control bytes pass.
 _REASON_PHRASE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
@@ -33,6 +37,7 @@ class ReceivedAnswer:
     __slots__ = (
         "_body_allowed",
         "_bytes_of_head",
+        "_bytes_without_body",
         "_chunks",
         "_fields",
         "_informational",
@@ -64,6 +69,7 @@ class ReceivedAnswer:
         self._chunks: list[bytes] = []
         self._received = 0
         self._bytes_of_head = 0
+        self._bytes_without_body = 0
         self._informational = 0
         self.status = 0
         self.reason_phrase = b""
@@ -140,14 +146,19 @@ class ReceivedAnswer:
         self._informational += 1
         if self._informational > _MAXIMUM_INFORMATIONAL:
             raise MalformedAnswer("it sends informational answers without end")
+        if any(name.lower() in _OF_FRAMING for name, _ in self.headers):
+            raise MalformedAnswer("an informational answer announces a body")
         if status == _EARLY_HINTS and self.client is not None:
             self.client.pass_hints(early_hints(self.headers))
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
+        if not self.has_head:
+            raise MalformedAnswer("an informational answer has a body")
         if not self._body_allowed:
             self.can_be_reused = False
             return
+        self._bytes_without_body = 0
         self._chunks.append(body)
         self._received += len(body)
         if self._received > _READ_HIGH_WATER:
@@ -157,6 +168,8 @@ class ReceivedAnswer:
         """Note the end of the answer, or of an informational one before it."""
         if self.has_head:
             self.is_complete = True
+            if any(name.lower() in _OF_CONNECTION for name, _ in self.trailers):
+                self.can_be_reused = False
         else:
             self.headers.clear()
             self.reason_phrase = b""

@@ -3,6 +3,8 @@
 Rules: a request is sent twice only when it has no body, is safe by its method, and met a kept-alive
 connection that closed before one byte came back; and only as often as the upstream's budget allows.
 A server that takes no connection has been sent nothing, so the next one is tried with any request.
+A body that a service does not read would be its next request, which nobody has judged: so what has
+one is the last request of its connection, and says so, unless the upstream is known to read bodies.
 """
 
 import asyncio
@@ -20,6 +22,8 @@ from gateway.proxy.server import Server, ServerOrigin
 from gateway.proxy.upstream import Upstream, UpstreamTimeouts
 
 _REPEATED_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# A body means nothing to these (RFC 9110, section 9.3), so services do not look for one.
+_METHODS_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE", "TRACE"})
 _JOIN = b": ".join
 
 
@@ -30,6 +34,7 @@ class Attempt:
         "_client",
         "_connection",
         "_ends_at",
+        "_is_last",
         "_is_reused",
         "_needs_new_connection",
         "_outcome",
@@ -61,6 +66,9 @@ class Attempt:
         self._tried: tuple[Server, ...] = ()
         self._ends_at = upstream.loop.time() + timeouts.total
         self._is_reused = False
+        self._is_last = _has_body(request) and (
+            not upstream.reuses_after_body or request.method in _METHODS_WITHOUT_BODY
+        )
         self._needs_new_connection = False
 
     async def get_head(self) -> UpstreamConnection:
@@ -85,7 +93,7 @@ class Attempt:
                     upstream.watch_deadlines()
                 self._connection = connection
                 connection.begin(
-                    _request_head(request, server.origin) + arrived,
+                    _request_head(request, server.origin, is_last=self._is_last) + arrived,
                     is_head=request.method == "HEAD",
                     upgrade=request.upgrade.protocol if request.upgrade is not None else None,
                     client=self._client,
@@ -116,7 +124,7 @@ class Attempt:
                 # 9.5), or the exchange failed: what is on its way belongs to nobody.
                 self._pump.cancel()
                 connection.can_be_reused = False
-            if not has_answered:
+            if not has_answered or self._is_last:
                 connection.can_be_reused = False
         if self._server is not None:
             self._upstream.release(self._server, connection)
@@ -143,8 +151,7 @@ class Attempt:
         if self._is_reused and failure.was_closed_untouched:
             # It had closed the kept-alive connection meanwhile, which is no fault.
             self._needs_new_connection = True
-            has_body = request.body is not None and request.body.length != 0
-            is_safe = not has_body and request.method in _REPEATED_METHODS
+            is_safe = not _has_body(request) and request.method in _REPEATED_METHODS
             return is_safe and upstream.may_repeat()
         if failure.reason is not Reason.UPSTREAM_INVALID:
             upstream.note_failure(server)
@@ -157,6 +164,10 @@ class Attempt:
         if self._server is not None:
             self._upstream.release(self._server, self._connection)
         self._server = self._connection = None
+
+
+def _has_body(request: ForwardRequest) -> bool:
+    return request.body is not None and request.body.length != 0
 
 
 def upgrade_lines(protocol: bytes) -> tuple[bytes, bytes]:
@@ -200,7 +211,7 @@ async def _pump(
         connection.deadline = now() + timeouts.idle
 
 
-def _request_head(request: ForwardRequest, origin: ServerOrigin) -> bytes:
+def _request_head(request: ForwardRequest, origin: ServerOrigin, *, is_last: bool) -> bytes:
     host = request.host or origin.authority
     lines = [b"%b %b HTTP/1.1\r\nHost: %b" % (request.method.encode("ascii"), request.target, host)]
     lines += map(_JOIN, request.headers)
@@ -210,6 +221,8 @@ def _request_head(request: ForwardRequest, origin: ServerOrigin) -> bytes:
         lines.append(b"Destination: %b://%b%b" % (scheme, host, request.destination))
     if request.upgrade is not None:
         lines += upgrade_lines(request.upgrade.protocol)
+    elif is_last:
+        lines.append(b"Connection: close")
     body = request.body
     if body is not None:
         lines.append(

@@ -5,7 +5,9 @@ unasked for ends the connection, and is never taken for the beginning or the end
 """
 
 import asyncio
+import fcntl
 import ssl
+import termios
 from collections.abc import Callable
 from typing import cast
 
@@ -18,12 +20,15 @@ from gateway.proxy.answer import MalformedAnswer, ReceivedAnswer
 
 _MAXIMUM_HEAD = 256 * 1024
 _WRITE_HIGH_WATER = 256 * 1024
+_BEGINNING = b"HTTP/1."
+_NOTHING = bytes(4)
 
 
 class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
     """A connection; `on_close` is called with it when it is gone."""
 
     __slots__ = (
+        "_descriptor",
         "_drain_waiter",
         "_failure",
         "_has_ended",
@@ -49,6 +54,8 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
         self.loop = loop
         self._on_close = on_close
         self.transport: asyncio.Transport | None = None
+        # Of the socket, where what can be read from it is an answer; -1 of none.
+        self._descriptor = -1
         super().__init__()
         self._waiter: asyncio.Future[None] | None = None
         self._drain_waiter: asyncio.Future[None] | None = None
@@ -73,6 +80,20 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
         """Whether a new exchange may begin on it."""
         transport = self.transport
         return transport is not None and not transport.is_closing()
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that nobody asked for, and that has not been read yet.
+
+        It would be taken for the next answer. What TLS sends for itself cannot be told from it.
+        """
+        descriptor = self._descriptor
+        return descriptor < 0 or fcntl.ioctl(descriptor, termios.FIONREAD, _NOTHING) == _NOTHING
+
+    @property
+    def may_have_more(self) -> bool:
+        """Whether its last answer is one that sloppy services send a body behind, unasked."""
+        return not self._body_allowed or self.status in (204, 304)
 
     # The exchange, as `forward` sees it.
 
@@ -242,6 +263,9 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
         """Take the transport."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.set_write_buffer_limits(high=_WRITE_HIGH_WATER)
+        if self.transport.get_extra_info("ssl_object") is None:
+            sock = self.transport.get_extra_info("socket")
+            self._descriptor = -1 if sock is None else sock.fileno()
 
     def data_received(self, data: bytes) -> None:
         """Parse what the upstream sent."""
@@ -250,9 +274,8 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
             self.can_be_reused = False
             self.close()
             return
-        if not self.has_head:
-            self._bytes_of_head += len(data)
         try:
+            self._count(data)
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as switch:
             if self.status != 101:
@@ -262,6 +285,10 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
             self.tail = data[switch.args[0] :]
             if self.transport is not None:
                 self.transport.pause_reading()
+        except MalformedAnswer as error:
+            self.can_be_reused = False
+            self._fail(Reason.UPSTREAM_INVALID, str(error))
+            return
         except httptools.HttpParserError as error:
             # What came after the end is not ours to read, and fails nothing.
             self.can_be_reused = False
@@ -278,6 +305,18 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
         if self.has_head and waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def _count(self, data: bytes) -> None:
+        """Bound what brings no body: the head, and trailers. Raises MalformedAnswer."""
+        if not self.has_head:
+            if not self._bytes_of_head and data[: len(_BEGINNING)] != _BEGINNING[: len(data)]:
+                # The parser takes other protocols for this one.
+                raise MalformedAnswer("it does not begin as an answer does")
+            self._bytes_of_head += len(data)
+        else:
+            if self._bytes_without_body > _MAXIMUM_HEAD:
+                raise MalformedAnswer("its trailers are too large")
+            self._bytes_without_body += len(data)  # until `on_body` takes some
+
     def eof_received(self) -> bool:
         """Close our side too; `connection_lost` follows."""
         if self.transport is not None:
@@ -290,6 +329,7 @@ class UpstreamConnection(ReceivedAnswer, asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Finish or fail the exchange, and tell the pool."""
         self.transport = None
+        self._descriptor = -1
         if self._is_busy and not self.is_complete:
             until_close = self.has_head and self.length is None and not self.is_chunked
             if until_close and self._has_ended and error is None and self._failure is None:

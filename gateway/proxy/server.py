@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,8 @@ from gateway.proxy.connection import UpstreamConnection
 
 _MAXIMUM_IDLE = 256
 _MAXIMUM_IDLE_SECONDS = 55.0
+# Longer than a second small segment waits for the acknowledgement of the first (40 ms on Linux).
+_REST_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Server:
         "_connections",
         "_idle",
         "_loop",
+        "_resting",
         "address",
         "bound",
         "ejections",
@@ -77,15 +81,26 @@ class Server:
         # The name no longer leads to it.
         self.is_retired = False
         self._idle: list[tuple[UpstreamConnection, float]] = []
+        # Those whose last answer may not be over.
+        self._resting: deque[tuple[UpstreamConnection, float]] = deque()
         self._connections: set[UpstreamConnection] = set()
 
     def take_idle(self) -> UpstreamConnection | None:
         """Give the idle connection that was used last, if there is one."""
+        if not self._idle and self._resting:
+            self._wake_rested(self._loop.time())
         while self._idle:
             connection, _ = self._idle.pop()
             if connection.is_usable:
-                return connection
+                if connection.is_quiet:
+                    return connection
+                connection.close()
         return None
+
+    def _wake_rested(self, now: float) -> None:
+        rested = now - _REST_SECONDS
+        while self._resting and self._resting[0][1] <= rested:
+            self._idle.append(self._resting.popleft())
 
     async def connect(self, seconds: float) -> UpstreamConnection:
         """Open a new connection, within so many seconds. Raises UpstreamFailure."""
@@ -131,14 +146,17 @@ class Server:
         """Keep a connection for the next request if it can be used again, else close it."""
         if not connection.end():
             return
-        if self.is_retired or len(self._idle) >= _MAXIMUM_IDLE:
+        # What may still come is seen as long as nobody asks for anything: it closes the connection.
+        idle = self._resting if connection.may_have_more else self._idle
+        if self.is_retired or len(idle) >= _MAXIMUM_IDLE:
             connection.close()
         else:
-            self._idle.append((connection, self._loop.time()))
+            idle.append((connection, self._loop.time()))
 
     def count_connections(self) -> tuple[int, int]:
         """Give the numbers of idle and of active connections."""
-        idle = sum(connection.is_usable for connection, _ in self._idle)
+        unused = (*self._idle, *self._resting)
+        idle = sum(connection.is_usable for connection, _ in unused)
         return idle, len(self._connections) - idle
 
     def sweep(self, now: float) -> bool:
@@ -146,6 +164,7 @@ class Server:
         for connection in tuple(self._connections):
             connection.time_out(now)
         stale = now - _MAXIMUM_IDLE_SECONDS
+        self._wake_rested(now)
         # The list is in the order of release, so what has been idle longest stands first.
         while self._idle and (self._idle[0][1] < stale or not self._idle[0][0].is_usable):
             self._idle.pop(0)[0].close()
@@ -154,8 +173,9 @@ class Server:
     def retire(self) -> None:
         """Take no more requests; those on their way end as they may."""
         self.is_retired = True
-        _close((connection for connection, _ in self._idle))
-        self._idle.clear()
+        for unused in (self._idle, self._resting):
+            _close(connection for connection, _ in unused)
+            unused.clear()
 
     def close(self) -> None:
         """Close every connection."""

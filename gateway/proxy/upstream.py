@@ -56,7 +56,8 @@ class Upstream:
 
     Deadlines are attributes of the connections, and one sweep looks at them a few times within the
     shortest: arming a timer for every request and disarming it again costs more than it serves.
-    `shortest_timeout` is that, in seconds.
+    `shortest_timeout` is that, in seconds. `reuses_after_body` says that its servers read bodies to
+    their end, so that a connection that carried one may carry another request.
     """
 
     def __init__(
@@ -65,8 +66,11 @@ class Upstream:
         origins: Sequence[ServerOrigin],
         limits: UpstreamLimits,
         shortest_timeout: float,
+        *,
+        reuses_after_body: bool = False,
     ) -> None:
         self.name = name
+        self.reuses_after_body = reuses_after_body
         self.origins = tuple(origins)
         self.loop = asyncio.get_running_loop()
         self.servers: tuple[Server, ...] = ()

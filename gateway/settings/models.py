@@ -160,6 +160,13 @@ class UpstreamSettings(Settings):
     limits: UpstreamLimitSettings = Field(
         default_factory=UpstreamLimitSettings, description="How much it is asked for at one time."
     )
+    reuse_after_body: Annotated[bool, literals.Switch()] = Field(
+        default=False,
+        description="Uses a connection again that a request's body went through. Only where the "
+        "servers read every body to its end, whatever they answer: one that is not read is their "
+        "next request, which nobody has judged. Not after GET, HEAD, OPTIONS and DELETE in any "
+        "case.",
+    )
     tls: Annotated[UpstreamTlsSettings | None, Section(UpstreamTlsSettings)] = Field(
         default=None,
         description="Whom to trust where the servers are `https://`. Without it: those whom the "

@@ -329,7 +329,12 @@ class Stage:
 
     def upstream(self, **timeouts: str) -> dict[str, object]:
         """The configuration of the upstream, with timeouts of one's own."""
-        return {"servers": [f"http://127.0.0.1:{self.service.port}"], "timeouts": timeouts}
+        return {
+            "servers": [f"http://127.0.0.1:{self.service.port}"],
+            "timeouts": timeouts,
+            # What a request leaves behind is seen best on a connection that is used again.
+            "reuse_after_body": True,
+        }
 
     async def open_with(self, timeouts: Mapping[str, str], **changes: object) -> "Stage":
         """Start the gateway with these timeouts for the service."""
