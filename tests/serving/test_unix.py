@@ -279,3 +279,20 @@ def test_socket_is_never_open_to_more_than_that(
         os.umask(before)
     sock.close()
     assert modes == [0o660]
+
+
+@pytest.mark.parametrize("trusted", [[], ["unix"]])
+async def test_a_client_without_an_address_is_in_no_network(
+    stage: Stage, path: Path, trusted: list[str]
+) -> None:
+    """Nor is one that only says its own; who is believed says it for others."""
+    networks = {"networks": ["198.51.100.0/24"], "public": True}
+    route = {"name": "public", "match": {"path": "/public/**"}, **networks}
+    await open_at(stage, path, trusted_proxies=trusted, routes=[route])
+    client = await connect(stage, path)
+    assert await ask(client, GET) == 403
+    if trusted:
+        await pass_through(stage, path, FROM_PROXY)
+    else:
+        assert await ask(client, FROM_PROXY) == 403
+    assert stage.service.is_untouched
