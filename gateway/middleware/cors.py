@@ -5,11 +5,9 @@ from http import HTTPStatus
 from aiohttp.hdrs import ACCESS_CONTROL_REQUEST_METHOD, ORIGIN
 
 from gateway.middleware.exchange import Exchange
-from gateway.middleware.judge import find_route
 from gateway.middleware.respond import respond
 from gateway.policy.cors import CorsRules, answer_fields, preflight_fields, requested_method
 from gateway.policy.headers import HeaderPair
-from gateway.policy.rejection import Rejection
 from gateway.policy.routes import Route
 from gateway.policy.table import RouteTable
 
@@ -36,15 +34,22 @@ async def answer_preflight(exchange: Exchange, table: RouteTable) -> bool:
 def find_preflighted(
     table: RouteTable, host: str | None, path: str, method: str, ambiguities: frozenset[str]
 ) -> tuple[Route, CorsRules] | None:
-    """Find the route that a preflight for this method is about, and its `cors`; None for none."""
-    route = find_route(table, host, path, method, ambiguities)
-    if isinstance(route, Rejection) or route.adaptation is None or route.adaptation.cors is None:
+    """Find the route that a preflight for this method is about, and its `cors`; None for none.
+
+    Also where the route does not allow what is ambiguous: the page is to read the refusal of what
+    it asks for then, which is forwarded as little.
+    """
+    route = table.match(host, path, method, is_ambiguous=bool(ambiguities))
+    if not isinstance(route, Route) or route.adaptation is None or route.adaptation.cors is None:
         return None
     return route, route.adaptation.cors
 
 
 def find_cors(exchange: Exchange, table: RouteTable) -> CorsRules | None:
-    """Find the rules for a page whose method no route of the path takes: it may read just that."""
+    """Find the rules for a page that no route of the path takes: it may read just that.
+
+    There are none where nobody can tell which path is meant, nor then whose rules would count.
+    """
     origins = exchange.headers.getall(ORIGIN, ())
     if not origins:
         return None

@@ -88,8 +88,9 @@ class Exchange:
 
     `authority` is the Host header as it came; `ambiguities` are the kinds in which the path is
     ambiguous, which its route must allow; `cors` says who may read the refusal of a method that no
-    route of the path takes; `standings` how the client stands with the limits of its route, as far
-    as they were held against the request. `started` is on time.perf_counter's clock, `duration`
+    route of the path takes, or of what none allows in it; `standings` how the client stands with
+    the limits of its route, as far as they were held against the request. `started` is on
+    time.perf_counter's clock, `duration`
     in seconds, `ended_at` in Unix seconds.
     """
 

@@ -276,8 +276,7 @@ class Guard:
     async def _refuse_without_route(self, exchange: Exchange, rejection: Rejection) -> None:
         if rejection.reason is Reason.AMBIGUOUS_PATH:
             exchange.keep_alive = False
-        elif rejection.reason is Reason.METHOD_NOT_ALLOWED:
-            exchange.cors = find_cors(exchange, self._table)
+        exchange.cors = find_cors(exchange, self._table)
         await self._refuse(exchange, rejection)
 
     def _refuse(self, exchange: Exchange, rejection: Rejection) -> Awaitable[None]:
