@@ -13,8 +13,10 @@ import typer
 from gateway.app import StartFailure
 from gateway.cli.configuration import ConfigOption, load_settings
 from gateway.cli.explanation import CANNOT_TELL, Explanation, OwnAnswer, Question, explain_request
+from gateway.middleware.options import SERVER_WIDE
 from gateway.policy.addresses import IPAddress, IPNetwork, parse_ip
 from gateway.policy.cors import EVERY_ORIGIN, CorsRules
+from gateway.policy.framing import NO_BODY
 from gateway.policy.method import PARSED_METHODS
 from gateway.policy.rate_limits import RateLimit
 from gateway.policy.rejection import Reason
@@ -25,7 +27,10 @@ from gateway.settings.findings import join_words, printable
 from gateway.settings.quantities import format_duration
 
 # Those that take part in the verdict.
-_OTHERS = ("destination", "origin", "access-control-request-method", "cookie", "upgrade")
+_OTHERS = (
+    *("destination", "origin", "access-control-request-method", "cookie", "upgrade"),
+    *("expect", "content-length", "transfer-encoding"),
+)
 _METHOD = re.compile(r"[A-Z][A-Z0-9_-]*", re.ASCII)
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCII)
 
@@ -33,7 +38,11 @@ _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*", re.ASCI
 def explain(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="The method, such as GET.")],
     url: Annotated[
-        str, typer.Argument(metavar="URL", help="The URL, or a path on public_url's host.")
+        str,
+        typer.Argument(
+            metavar="URL",
+            help="The URL, or a path on public_url's host; '*' for the server itself.",
+        ),
     ],
     config: ConfigOption = None,
     token: Annotated[
@@ -46,8 +55,8 @@ def explain(
             "--header",
             "-H",
             metavar="'K: V'",
-            help="As sent; Authorization, Cookie, Host, Destination, Origin, Upgrade and "
-            "Access-Control-Request-Method count.",
+            help="As sent; Authorization, Cookie, Host, Destination, Origin, Upgrade, "
+            "Access-Control-Request-Method, Content-Length, Transfer-Encoding and Expect count.",
         ),
     ] = None,
     client: Annotated[
@@ -108,6 +117,7 @@ def as_dict(explanation: Explanation) -> dict[str, Any]:
         "forwarded_path": explanation.forwarded_path,
         "forwarded_host": explanation.forwarded_host,
         "destination": explanation.destination,
+        "body": "chunked" if explanation.body is None else max(0, explanation.body),
         "missing_scopes": list(rejection.missing) if rejection else [],
         "one_of_scopes": list(rejection.any_of) if rejection else [],
         "allow": list(rejection.allow) if rejection else [],
@@ -150,34 +160,39 @@ def describe(explanation: Explanation) -> list[str]:
 
 def _sentences(explanation: Explanation) -> dict[str, str]:
     """Give what there is to say, by what it is about, in the order of the guard's steps."""
-    sentences: dict[str, str] = {}
-    route = explanation.route
-    if route is not None:
-        sentences["route"] = _describe_route(route)
-        networks = _networks(route)
-        if networks:
-            sentences["clients"] = f"those of {join_words(map(str, networks), 'and')}"
-        sentences["requires"] = _describe_requirement(route)
-        cookie = _token_cookie(route)
-        if cookie is not None:
-            sentences["cookie"] = _describe_cookie(cookie)
-        limits = _rate_limits(route)
-        if limits:
-            sentences["rates"] = "; ".join(map(_describe_limit, limits))
-        if route.adaptation is not None and route.adaptation.cors is not None:
-            sentences["pages"] = _describe_cors(route.adaptation.cors)
-        if route.upgrade:
-            sentences["upgrades"] = join_words(route.upgrade, "and")
+    sentences = {} if explanation.route is None else _sentences_of_route(explanation.route)
     if explanation.is_adapted:
         sentences["forwarded as"] = (
             f"{explanation.method} {explanation.forwarded_path} on {explanation.forwarded_host}"
         )
+    if explanation.body != NO_BODY and explanation.most_body:
+        sentences["body"] = _describe_body(explanation)
     if explanation.destination is not None:
         sentences["destination"] = explanation.destination
     if explanation.token is not None:
         sentences["token"] = _describe_token(explanation.token, explanation.now)
     sentences["verdict"] = _describe_verdict(explanation)
     return {label: printable(line) for label, line in sentences.items()}
+
+
+def _sentences_of_route(route: Route) -> dict[str, str]:
+    sentences: dict[str, str] = {}
+    sentences["route"] = _describe_route(route)
+    networks = _networks(route)
+    if networks:
+        sentences["clients"] = f"those of {join_words(map(str, networks), 'and')}"
+    sentences["requires"] = _describe_requirement(route)
+    cookie = _token_cookie(route)
+    if cookie is not None:
+        sentences["cookie"] = _describe_cookie(cookie)
+    limits = _rate_limits(route)
+    if limits:
+        sentences["rates"] = "; ".join(map(_describe_limit, limits))
+    if route.adaptation is not None and route.adaptation.cors is not None:
+        sentences["pages"] = _describe_cors(route.adaptation.cors)
+    if route.upgrade:
+        sentences["upgrades"] = join_words(route.upgrade, "and")
+    return sentences
 
 
 def _networks(route: Route | None) -> tuple[IPNetwork, ...]:
@@ -240,6 +255,17 @@ def _describe_cors(rules: CorsRules) -> str:
     return f"those of {join_words(sorted(rules.origins), 'and')} may use it"
 
 
+def _describe_body(explanation: Explanation) -> str:
+    length, most = explanation.body, explanation.most_body
+    if length is None:
+        words = f"in chunks, and goes on in chunks, up to {most} bytes"
+    else:
+        words = f"{length} of at most {most} bytes, and goes on with Content-Length: {length}"
+    if explanation.is_expectant:
+        words += "; the gateway itself asks for it, once the request is allowed"
+    return words
+
+
 def _describe_token(token: Token, now: float) -> str:
     who = token.username or token.subject or f"client {token.client_id or 'unknown'}"
     scopes = ", ".join(sorted(token.scopes)) or "none"
@@ -251,6 +277,7 @@ def _describe_token(token: Token, now: float) -> str:
 
 
 _OWN_ANSWERS: Mapping[OwnAnswer, str] = {
+    "options": "what the server as a whole can do (OPTIONS *)",
     "metadata": "the protected resource's metadata (RFC 9728)",
     "preflight": "a preflight, which needs no token; it says who may use the route from a page",
 }
@@ -328,12 +355,15 @@ def _read_question(method: str, url: str, token: str | None, headers: Sequence[s
         requested_methods=tuple(others["access-control-request-method"]),
         cookies=tuple(others["cookie"]),
         upgrades=tuple(others["upgrade"]),
+        expectations=tuple(others["expect"]),
+        lengths=tuple(others["content-length"]),
+        codings=tuple(others["transfer-encoding"]),
     )
 
 
 def _split_url(url: str) -> tuple[str, str]:
     """Give the request target and the host of a URL; no character of the path is touched."""
-    if url.startswith("/"):
+    if url.startswith("/") or url == SERVER_WIDE:
         return url, ""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):

@@ -17,12 +17,14 @@ from gateway.middleware.cors import find_preflighted
 from gateway.middleware.destination import judge_destination
 from gateway.middleware.judge import NOT_AMBIGUOUS, Judgement, find_route
 from gateway.middleware.metadata import ProtectedResource
+from gateway.middleware.options import SERVER_WIDE
 from gateway.middleware.origins import ClientOrigins
 from gateway.policy.adaptation import adapt_request, encode_target
 from gateway.policy.addresses import IPAddress
 from gateway.policy.bearer import read_bearer
 from gateway.policy.cors import PREFLIGHT_METHOD, requested_method
 from gateway.policy.forwarding import ForwardRequest
+from gateway.policy.framing import NO_BODY, MalformedFraming, judge_body, read_framing
 from gateway.policy.host import normalize_host
 from gateway.policy.method import METHODS_WITHOUT_DESTINATION, PARSED_METHODS
 from gateway.policy.path import AmbiguousPath, read_path
@@ -40,7 +42,7 @@ REFUSED: Final = 1
 CANNOT_TELL: Final = 2
 
 
-OwnAnswer = Literal["metadata", "preflight"]
+OwnAnswer = Literal["metadata", "preflight", "options"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,9 @@ class Question:
     destinations: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     requested_methods: tuple[str, ...] = ()
+    expectations: tuple[str, ...] = ()
+    lengths: tuple[str, ...] = ()
+    codings: tuple[str, ...] = ()
     client: IPAddress | None = None
     cookies: tuple[str, ...] = ()
     upgrades: tuple[str, ...] = ()
@@ -68,6 +73,8 @@ class Explanation:
 
     `forwarded_path` and `forwarded_host` are what the upstream would get, once there is a route;
     `destination` is where it would copy or move to. `own_answer` is what the gateway says itself.
+    `body` is its length as announced, None in chunks, NO_BODY for none; `most_body` what its route
+    takes of one. `is_expectant`: the client waits to be asked for its body.
     `lacks_client`: the verdict hangs on the client's address, of which nothing was said.
     """
 
@@ -83,6 +90,9 @@ class Explanation:
     forwarded_host: str | None = None
     destination: str | None = None
     is_adapted: bool = False
+    body: int | None = NO_BODY
+    most_body: int = 0
+    is_expectant: bool = False
     lacks_client: bool = False
     now: float = field(default_factory=time.time)
 
@@ -105,7 +115,9 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
     explanation = Explanation(question.method, question.target)
     authority = question.host or settings.public_url.partition("://")[2]
     ambiguities = _read_target(explanation, question, authority)
-    if explanation.rejection is not None:
+    if explanation.rejection is None:
+        _read_framing(explanation, question)
+    if explanation.rejection is not None or explanation.own_answer is not None:
         return explanation
     if ProtectedResource(table, settings.public_url).is_asked_for(explanation.path):
         _note_metadata(explanation, ambiguities)
@@ -123,6 +135,7 @@ async def explain_request(settings: GatewaySettings, question: Question) -> Expl
         explanation.rejection = route
         return explanation
     explanation.route = route
+    explanation.most_body = route.body_bytes or settings.limits.body
     explanation.upstream_server = ", ".join(settings.upstreams[route.upstream].servers)
     try:
         _note_what_is_forwarded(explanation, route, authority)
@@ -163,12 +176,24 @@ def _read_target(explanation: Explanation, question: Question, authority: str) -
         explanation.path, _ = split_target(question.target, explanation.host)
         explanation.path, ambiguities = read_path(explanation.path)
     except MalformedTarget as error:
-        explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=str(error))
+        if (question.method, question.target) == (PREFLIGHT_METHOD, SERVER_WIDE):
+            explanation.own_answer = "options"
+        else:
+            explanation.rejection = Rejection(Reason.MALFORMED_REQUEST, detail=str(error))
     except AmbiguousPath as error:
         explanation.rejection = Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind)
     else:
         return ambiguities
     return NOT_AMBIGUOUS
+
+
+def _read_framing(explanation: Explanation, question: Question) -> None:
+    """Note how the body is framed, or why nobody can say."""
+    try:
+        explanation.body = read_framing(question.codings, question.lengths, speaks_http_1_1=True)
+    except MalformedFraming as error:
+        explanation.rejection = Rejection(error.reason, detail=str(error))
+    explanation.is_expectant = bool(question.expectations) and explanation.body not in (NO_BODY, 0)
 
 
 def _note_what_is_forwarded(explanation: Explanation, route: Route, authority: str) -> None:
@@ -196,6 +221,9 @@ async def _judge(
             introspectors=introspectors,
         )
         judgement = await judge(explanation.route)
+        judgement.rejection = judgement.rejection or judge_body(
+            explanation.body, explanation.most_body, question.expectations
+        )
         names_destination = question.method not in METHODS_WITHOUT_DESTINATION
         if judgement.rejection is None and question.destinations and names_destination:
             judgement.rejection = await judge_destination(

@@ -44,7 +44,7 @@ from gateway.policy.forwarding import (
     Upgrade,
     UpstreamFailure,
 )
-from gateway.policy.framing import NO_BODY, MalformedFraming, read_framing
+from gateway.policy.framing import NO_BODY, MalformedFraming, judge_body, read_framing
 from gateway.policy.host import normalize_host
 from gateway.policy.method import METHODS_WITHOUT_DESTINATION, USUAL_METHODS
 from gateway.policy.path import AmbiguousPath, canonicalize_path
@@ -196,14 +196,10 @@ class Guard:
             raise Malformed(error.reason, str(error)) from None
 
     def _judge_body(self, exchange: Exchange, route: Route, length: int | None) -> Rejection | None:
-        if length is not None and length > (route.body_bytes or self._limits.body_bytes):
-            return Rejection(Reason.BODY_TOO_LARGE, detail=f"{length} bytes announced")
-        headers = exchange.headers
-        if EXPECT in headers:
-            expectations = headers.getall(EXPECT)
-            if any(one.lower() != "100-continue" for one in expectations):
-                return Rejection(Reason.EXPECTATION_FAILED)
-        return None
+        if length == NO_BODY and EXPECT not in exchange.headers:
+            return None
+        most = route.body_bytes or self._limits.body_bytes
+        return judge_body(length, most, exchange.headers.getall(EXPECT, ()))
 
     def _forward(
         self, exchange: Exchange, judgement: Judgement, query: str, length: int | None

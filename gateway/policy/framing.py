@@ -6,7 +6,7 @@ The parser of requests refuses most of what is refused here; this holds whatever
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from gateway.policy.rejection import Reason
+from gateway.policy.rejection import Reason, Rejection
 
 NO_BODY: Final = -1
 
@@ -58,3 +58,15 @@ def read_framing(
     if len(lengths) > 1 or not (length.isascii() and length.isdigit()):
         raise MalformedFraming(Reason.MALFORMED_REQUEST, "Content-Length is malformed")
     return int(length)
+
+
+def judge_body(length: int | None, most: int, expectations: Sequence[str]) -> Rejection | None:
+    """Hold what `read_framing` gave against the bytes that a route takes at most.
+
+    `expectations` are the lines of Expect, of which one can be met (RFC 9110, section 10.1.1).
+    """
+    if length is not None and length > most:
+        return Rejection(Reason.BODY_TOO_LARGE, detail=f"{length} bytes announced")
+    if any(one.lower() != "100-continue" for one in expectations):
+        return Rejection(Reason.EXPECTATION_FAILED)
+    return None

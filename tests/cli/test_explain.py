@@ -576,3 +576,55 @@ def test_a_token_in_a_cookie_is_held_against_its_route_as_by_the_guard(ask: Aske
     assert ask("GET", "/orders")[1]["token_cookie"] is None
     [line] = [line for line in ask.text("GET", "/desk") if "cookie:" in line]
     assert "the token may come in desk-token; what may change something, then only from" in line
+
+
+FRAMING = [
+    (["Content-Length: 5"], 0, None, 5),
+    (["Content-Length: 005"], 0, None, 5),
+    (["content-length: 0"], 0, None, 0),
+    (["Transfer-Encoding: chunked"], 0, None, "chunked"),
+    (["Content-Length: 5", "Expect: 100-continue"], 0, None, 5),
+    ([], 0, None, 0),
+    (["Expect: 100-Continue"], 0, None, 0),
+    (["Expect: tea"], 1, "expectation_failed", 0),
+    (["Expect: 100-continue", "Expect: tea"], 1, "expectation_failed", 0),
+    (["Content-Length: +5"], 1, "malformed_request", 0),
+    (["Content-Length: 5", "Content-Length: 5"], 1, "malformed_request", 0),
+    (["Content-Length: 5", "Transfer-Encoding: chunked"], 1, "malformed_request", 0),
+    (["Transfer-Encoding: identity"], 1, "malformed_request", 0),
+    (["Transfer-Encoding: gzip, chunked"], 1, "unsupported_coding", 0),
+    (["Content-Length: 99999999999"], 1, "body_too_large", 99999999999),
+]
+
+
+@pytest.mark.parametrize(("headers", "code", "reason", "body"), FRAMING)
+def test_framing_and_expectations_are_judged_as_the_guard_does(
+    ask: Asker, headers: list[str], code: int, reason: str | None, body: object
+) -> None:
+    options = [word for header in headers for word in ("-H", header)]
+    exit_code, answer = ask("GET", "/healthz", *options)
+    assert (exit_code, answer["reason"], answer["body"]) == (code, reason, body)
+
+
+def test_the_token_is_judged_before_what_is_expected(ask: Asker) -> None:
+    """Not before the framing: nobody knows then where the request ends."""
+    assert ask("GET", "/orders/1", "-H", "Expect: tea")[1]["reason"] == "missing_token"
+    assert ask("GET", "/orders/1", "-H", "Content-Length: x")[1]["reason"] == "malformed_request"
+
+
+def test_it_says_what_becomes_of_a_body(ask: Asker) -> None:
+    sized = ["-H", "Content-Length: 05", "-H", "Expect: 100-continue"]
+    words = "\n".join(ask.text("GET", "/healthz", *sized))
+    assert "goes on with Content-Length: 5; the gateway itself asks for it" in words
+    words = "\n".join(ask.text("GET", "/healthz", "-H", "Transfer-Encoding: chunked"))
+    assert "in chunks, and goes on in chunks" in words
+    assert "asks for it" not in words
+    assert "body:" not in "".join(ask.text("GET", "/healthz"))
+
+
+def test_the_server_itself_is_asked_for_its_options(ask: Asker) -> None:
+    code, answer = ask("OPTIONS", "*")
+    assert (code, answer["allowed"], answer["route"], answer["path"]) == (0, True, None, "*")
+    assert "answered by the gateway itself" in answer["explanation"]
+    assert ask("OPTIONS", "*", "-H", "Content-Length: x")[1]["reason"] == "malformed_request"
+    assert ask("GET", "*")[1]["reason"] == "malformed_request"
