@@ -40,6 +40,7 @@ bench: $(VENV)/.installed-dev ## Measure the guard beside its peers, the authori
 	@$(BIN)/python tests/parts/get.py bench
 	@$(BIN)/python -m benchmarks.run $(ARGS)
 	@$(BIN)/python -m benchmarks.authserver $(ARGS)
+	@$(BIN)/python -m benchmarks.introspection $(ARGS)
 	@$(BIN)/python -m benchmarks.footprint $(ARGS)
 	@$(BIN)/python -m benchmarks.workers $(ARGS)
 	@$(BIN)/python -m benchmarks.summary $(ARGS)

@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.goals import RESULTS, as_text, read_goals
 
 # In the order of the table.
-PARTS = ("latest", "authserver", "footprint", "workers")
+PARTS = ("latest", "authserver", "introspection", "footprint", "workers")
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from cachetools import Cache, LRUCache
 
-from gateway.policy.headers import HeaderPair, identity_headers
+from gateway.policy.claims import compact
 from gateway.policy.interfaces import Revocation
 from gateway.policy.rejection import Reason
 from gateway.policy.token import Inactive, Token
@@ -30,14 +30,13 @@ _SPREAD = 0.1
 
 @dataclass(slots=True)
 class Answer:
-    """A cached answer: who the token is and what upstreams are told of it.
+    """A cached answer: who the token is.
 
     Times are on the cache's monotonic clock, in seconds: from `fresh_until` on it is no answer any
     more. The first use from `asked_again_at` on makes it `is_due`: somebody is to ask anew.
     """
 
     verdict: Token | Inactive
-    identity: tuple[HeaderPair, ...]
     fresh_until: float
     asked_again_at: float = math.inf
     is_due: bool = False
@@ -196,7 +195,7 @@ class IntrospectionCache:
     def _keep(self, key: bytes, verdict: Token | Inactive, lifetime: float = math.inf) -> Answer:
         now = self._monotonic()
         if isinstance(verdict, Inactive):
-            answer = Answer(verdict, (), now + self._negative_lifetime)
+            answer = Answer(verdict, now + self._negative_lifetime)
             self._active.pop(key, None)
             if self._negative_lifetime > 0:
                 self._inactive[key] = answer
@@ -208,11 +207,11 @@ class IntrospectionCache:
             if left <= lifetime:
                 # It ends with its token: there is nothing to ask anew.
                 lifetime, asked_again_at = left, math.inf
-        identity = tuple(identity_headers(verdict))
-        answer = Answer(verdict, identity, now + lifetime, asked_again_at)
         self._inactive.pop(key, None)
-        if lifetime > 0:
-            self._active[key] = answer
+        if lifetime <= 0:
+            return Answer(verdict, now + lifetime)
+        answer = Answer(compact(verdict), now + lifetime, asked_again_at)
+        self._active[key] = answer
         return answer
 
     def _forget(self, key: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -139,10 +140,32 @@ def test_a_new_answer_takes_the_place_of_the_old(cache):
     assert cache.count_entries() == 1
 
 
-def test_the_identity_is_made_once(cache):
-    answer = keep(cache, "t", token("app"))
-    assert (b"X-Auth-Client-Id", b"app") in answer.identity
-    assert keep(cache, "u", Inactive()).identity == ()
+def test_what_is_remembered_says_the_same_as_the_answer(cache):
+    """Its claims, too, though they are kept as text."""
+    claims = {
+        "active": True,
+        "sub": "p",
+        "exp": 2e9,
+        "nested": {"list": [1, None, "ä"]},
+        "n": 10**30,
+    }
+    verdict = replace(token("app"), claims=claims)
+    kept = keep(cache, "t", verdict).verdict
+    assert kept == verdict
+    assert dict(kept.claims) == claims
+    assert (kept.claims.get("sub"), kept.claims.get("n")) == ("p", 10**30)
+    assert kept.claims.get("none") is None
+    assert len(kept.claims) == 5
+
+
+def test_what_tokens_have_in_common_is_kept_once(cache):
+    scopes = [frozenset({"a", "b"}), frozenset({"b", "a"})]
+    first, second = (
+        keep(cache, str(number), replace(token(), scopes=one, audience=tuple("x"))).verdict
+        for number, one in enumerate(scopes)
+    )
+    assert first.scopes is second.scopes
+    assert first.audience is second.audience
 
 
 @pytest.mark.parametrize("expires_at", [math.inf, 1e300])

@@ -173,7 +173,7 @@ def _write_content(stamp: Stamp, until: float, token: Token) -> bytes:
         "scopes": sorted(token.scopes),
         "audience": token.audience,
         "expires_at": token.expires_at,
-        "claims": dict(token.claims),
+        "claims": dict(token.claims.items()),
     }
     return json.dumps([stamp.number, stamp.tag, until, members]).encode()
 
