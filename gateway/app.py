@@ -31,10 +31,14 @@ from gateway.middleware.instance import InstanceUnknown, own_pseudonym
 from gateway.middleware.metadata import ProtectedResource
 from gateway.middleware.origins import ClientOrigins
 from gateway.middleware.outgoing import OutgoingHeaders
-from gateway.middleware.rate_store import MemoryRateStore
+from gateway.middleware.rate_store import FallbackRateStore, MemoryRateStore
 from gateway.middleware.record import Recorder
 from gateway.middleware.watch import TunnelWatch
-from gateway.policy.interfaces import AuthorizationServerUnavailable, RevocationSink
+from gateway.policy.interfaces import (
+    AuthorizationServerUnavailable,
+    RateStore,
+    RevocationSink,
+)
 from gateway.policy.tokenformat import new_token
 from gateway.serving import (
     DRAIN_SECONDS,
@@ -267,7 +271,7 @@ async def open_gateway(
         origins = ClientOrigins(settings.public_url, table.hosts, settings.trusted_proxies)
         guard = Guard(
             table=table,
-            judge=AdmissionJudge(cached_introspectors, origins, MemoryRateStore()),
+            judge=AdmissionJudge(cached_introspectors, origins, _rate_store(fleet)),
             forwards=forwards_of(settings, upstreams),
             resource=resource,
             headers=OutgoingHeaders(origins, pseudonym),
@@ -291,6 +295,11 @@ async def open_gateway(
         yield RunningGateway(
             addresses, metrics, front, recorder, embedded, fleet, entrances, handshakes
         )
+
+
+def _rate_store(fleet: "Fleet | None") -> RateStore:
+    own = MemoryRateStore()
+    return own if fleet is None else FallbackRateStore(fleet.rates, own)
 
 
 def _require_c_parser() -> None:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from gateway.introspection.fleet.answers import SharedAnswers
 from gateway.introspection.fleet.connecting import RedisOptions, connect
 from gateway.introspection.fleet.feed import RevocationFeed, RevocationStream
+from gateway.introspection.fleet.rates import SharedRateStore
 from gateway.introspection.fleet.sealing import Seal
 from gateway.policy.interfaces import RevocationSink
 from gateway.settings import RedisSettings, find_redis
@@ -21,11 +22,16 @@ class Fleet:
     """The shared parts; made by `open_fleet`."""
 
     def __init__(
-        self, stream: RevocationStream, feed: RevocationFeed, answers: SharedAnswers
+        self,
+        stream: RevocationStream,
+        feed: RevocationFeed,
+        answers: SharedAnswers,
+        rates: SharedRateStore,
     ) -> None:
         self.stream = stream
         self.feed = feed
         self.answers = answers
+        self.rates = rates
 
     @property
     def is_connected(self) -> bool:
@@ -64,7 +70,9 @@ async def open_fleet(
         stream = RevocationStream(redis, seal, host)
         metrics.feed_gaps.start_at_zero()
         feed = RevocationFeed(stream, host=host, count=count, count_gap=metrics.feed_gaps.count)
-        fleet = Fleet(stream, feed, SharedAnswers(redis, seal, feed, timeout=settings.timeout))
+        answers = SharedAnswers(redis, seal, feed, timeout=settings.timeout)
+        rates = SharedRateStore(_options(settings), seal, stream.prefix, patience=settings.timeout)
+        fleet = Fleet(stream, feed, answers, rates)
         metrics.add_gauge(
             "gateway_redis_connected",
             "Processes that share answers and hear of revocations through Redis",
@@ -78,7 +86,11 @@ async def open_fleet(
             lambda: [((), 0 if feed.stamp is None else feed.stamp.number)],
             merge="least",
         )
-        yield fleet
+        try:
+            yield fleet
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await rates.close()
 
 
 @asynccontextmanager

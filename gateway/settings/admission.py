@@ -103,14 +103,14 @@ def _check_twins(
 
 def warn_of_rates_per_worker(draft: Draft) -> None:
     """What several processes count by themselves is as many times as much."""
-    if not draft.is_sound("workers") or draft.settings.workers == 1:
+    if not draft.is_sound("workers") or draft.settings.workers == 1 or draft.has("redis"):
         return
     places: list[KeyPath] = [("rate_limits",)]
     places += [("routes", index, "rate_limits") for index, _ in draft.routes()]
     for path in places:
         if draft.has(*path) and draft.is_sound(*path):
             what = "each worker counts by itself, so up to so many times as many requests pass"
-            mend = "set workers: 1, or divide the limits by the number of workers"
+            mend = "add redis, set workers: 1, or divide the limits by the number of workers"
             draft.warn(path, "rate-limits-per-worker", what, mend)
             return
 

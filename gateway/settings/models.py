@@ -366,9 +366,9 @@ class GatewaySettings(Settings):
     ] = Field(
         default=(),
         description="How many requests somebody may make over all routes together, beside what "
-        "each route says. Counted in memory, by each worker and gateway for itself, also "
-        "with `redis`; for up to 50000 addresses, clients and people each: beyond, who "
-        "asked longest ago begins anew.",
+        "each route says. With `redis` all gateways count together; without it, or while it does "
+        "not answer, each worker counts by itself, in memory, for up to 50000 addresses, clients "
+        "and people each: beyond, who asked longest ago begins anew.",
     )
     limits: LimitSettings = Field(
         default_factory=LimitSettings,

@@ -8,7 +8,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -81,10 +81,11 @@ async def hangs(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 async def drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """A byte now and then: each in time, all of them never."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    while not reader.at_eof():
-        writer.write(b" ")
-        await writer.drain()
-        await asyncio.sleep(0.05)
+    with suppress(ConnectionError):
+        while not reader.at_eof() and not writer.is_closing():
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.05)
 
 
 @dataclass(frozen=True)

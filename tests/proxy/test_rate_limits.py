@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from gateway.middleware.admission import AdmissionJudge
+from tests.parts.redis import RedisServer
 from tests.proxy.stage import OK, Peer, Seen, Stage, token
 from tests.proxy.test_admission import BEHIND_PROXY, TOKEN, get, guarded, public
 
@@ -232,3 +233,37 @@ async def test_metrics_start_at_zero_where_there_are_limits(stage: Stage) -> Non
     text = stage.gateway.metrics.expose().decode()
     assert 'gateway_refusals_total{reason="rate_limited",route="public"} 0.0' in text
     assert text.count('reason="rate_limited"') == 1
+
+
+async def test_gateways_that_share_a_redis_count_together(stage: Stage) -> None:
+    """A gateway that starts anew goes on where the others are; Redis learns no address."""
+    with RedisServer() as redis:
+        changes = {"routes": [guarded(**limits("address 5"))], "redis": redis.section()}
+        await stage.open(**changes)
+        await stage.settled_series("gateway_redis_connected", {"": 1})
+        async with answering(stage):
+            assert await statuses(stage, *[ORDERS] * 3) == [200] * 3
+        await stage.stop()
+        await stage.open(**changes)
+        async with answering(stage):
+            assert await statuses(stage, *[ORDERS] * 3) == [200, 200, 429]
+        with redis.client() as client:
+            keys = b" ".join(client.scan_iter("*"))
+        assert b":rate" in keys
+        assert b"127.0.0.1" not in keys
+        await stage.close()
+
+
+async def test_limits_hold_while_redis_does_not_answer(stage: Stage) -> None:
+    """Then each gateway counts by itself, and no request waits for long."""
+    with RedisServer() as redis:
+        await stage.open(routes=[guarded(**limits("address 2"))], redis=redis.section())
+        await stage.settled_series("gateway_redis_connected", {"": 1})
+        redis.kill()
+        await stage.settled_series("gateway_redis_connected", {})
+        stage.expected_errors = [
+            "redis does not tell of revocations on other hosts: Connection closed by server."
+        ]
+        async with answering(stage):
+            assert await statuses(stage, *[ORDERS] * 3) == [200, 200, 429]
+        await stage.close()

@@ -131,6 +131,9 @@ def test_workers_that_count_by_themselves_are_warned_of(check: Check, workers: s
     for text in (limited(CLIENT), VALID + f"rate_limits: [{CLIENT}]\n"):
         [found] = check(text + several)
         assert "each worker counts by itself" in found
+        assert "add redis" in found
+        redis = 'redis: {url: "redis://127.0.0.1", secret: {env: SECRET}}\n'
+        assert check(text + several + redis, {"SECRET": "s" * 32}) == []
         assert check(text) == []
     assert check(VALID + several) == []
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -47,6 +47,17 @@ def connect(options: RedisOptions) -> Redis:
         retry=Retry(NoBackoff(), 0),
         max_connections=_MOST_CONNECTIONS,
         protocol=2,
+    )
+
+
+def open_pool(options: RedisOptions, most: int, patience: float) -> BlockingConnectionPool:
+    """Make connections for many callers at a time; who finds none waits so many seconds."""
+    made = connect(options).connection_pool
+    return BlockingConnectionPool(
+        max_connections=most,
+        timeout=patience,
+        connection_class=made.connection_class,
+        **made.connection_kwargs,
     )
 
 
