@@ -57,8 +57,50 @@ _UNTRUSTED = frozenset(
         b"front-end-https",
         b"x-forwarded",
         b"client-ip",
+        b"x-remote-addr",
+        b"x-remote-ip",
+        b"x-originating-ip",
+        b"x-proxyuser-ip",
+        b"proxy-client-ip",
+        b"wl-proxy-client-ip",
+        b"forwarded-for",
+        b"forwarded-host",
+        b"forwarded-proto",
+        b"x-real-host",
+        b"x-http-host-override",
+        # The same in the words of networks that stand before others.
+        b"cf-connecting-ip",
+        b"cf-connecting-ipv6",
+        b"fastly-client-ip",
+        b"fly-client-ip",
+        b"x-azure-clientip",
+        b"x-appengine-user-ip",
+        b"x-envoy-external-address",
+        b"x-envoy-internal",
+        # Where a request is to go, or was to go, in the words of others.
+        b"x-rewrite-uri",
+        b"x-override-url",
+        b"x-envoy-original-path",
+        b"x-envoy-original-dst-host",
+        # Rack maps the files it sends by them (CVE-2025-61780); Next.js leaves out its own guard
+        # (CVE-2025-29927).
+        b"x-sendfile-type",
+        b"x-accel-mapping",
+        b"x-middleware-subrequest",
+        # Certificates of clients (RFC 9440) and people, as other proxies tell of them.
+        b"client-cert",
+        b"client-cert-chain",
+        b"x-client-cert",
+        b"x-client-verify",
+        b"x-arr-clientcert",
         b"remote-user",
+        b"remote-groups",
+        b"remote-name",
+        b"remote-email",
         b"x-remote-user",
+        b"x-remote-group",
+        b"x-remote-groups",
+        b"x-webauth-user",
         # Where an application is mounted: gunicorn, daphne and middlewares of WSGI cut this off the
         # path, so that the upstream would read another path than the one that was judged.
         b"script-name",
@@ -72,7 +114,7 @@ _UNTRUSTED = frozenset(
     }
 )
 _STRIPPED_FROM_REQUESTS = HOP_BY_HOP | _REPLACED | _UNTRUSTED
-_STRIPPED_PREFIXES = (IDENTITY_PREFIX, b"x-forwarded-")
+_STRIPPED_PREFIXES = (IDENTITY_PREFIX, b"x-forwarded-", b"ssl-client-", b"x-ssl-client-")
 
 # Connection may name further hop-by-hop fields, but never one of these: a client must not be able
 # to take away what the gateway relies on or adds (CVE-2024-45410).

@@ -77,6 +77,11 @@ def test_no_spelling_of_an_identity_header_survives(sent, options, keep_authoriz
         "X-Forwarded-For", "X_Forwarded_Proto", "X-Forwarded-Host", "X-Forwarded-Prefix",
         "X-Forwarded-Uri", "Forwarded", "X-Real-IP", "X-Original-URL", "X-Rewrite-URL",
         "X.Rewrite.Url", "X-HTTP-Method-Override", "X-Method-Override", "X-Host",
+        "X-Sendfile-Type", "X-Accel-Mapping", "X-Middleware-Subrequest", "X-Rewrite-Uri",
+        "X-Override-Url", "X-Envoy-Original-Path", "X-Envoy-Original-Dst-Host",
+        "X-Envoy-Internal", "CF-Connecting-IP", "Forwarded-For", "X-Remote-Addr", "X-Real-Host",
+        "X-Originating-IP", "Ssl-Client-Verify", "SSL-Client-Subject-DN", "X-Ssl-Client-Dn",
+        "Client-Cert", "Remote-Groups", "X-Remote-Group", "X-Webauth-User",
     ],
 )  # fmt: skip
 def test_what_is_ours_to_say_does_not_cross(name):
