@@ -49,11 +49,18 @@ _UNESCAPED = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]")
 # What a canonical segment may hold of that which backends take for the end of a segment or path.
 _DELIMITER = re.compile(r";|%2F|%5C|%3F|%23|%3B")
 _KINDS = {";": "semicolon", "%2F": "encoded_slash", "%5C": "encoded_slash"}
-_READ_AS_END = re.compile(r"[/\\;?#]")
+# Won and yen signs too: where they stand for a backslash, Windows reads one in them.
+_READ_AS_END = re.compile("[/\\\\;?#\0\u20a9\u00a5]")
 # UTF-8 longer than need be: invalid, and read all the same by decoders that know of no such rule.
 _OVERLONG = re.compile(
     rb"[\xc0\xc1][\x80-\xbf]|\xe0[\x80-\x9f][\x80-\xbf]|\xf0[\x80-\x8f][\x80-\xbf]{2}"
+    rb"|\xf8[\x80-\x87][\x80-\xbf]{3}|\xfc[\x80-\x83][\x80-\xbf]{4}"
 )
+# The same to decoders that mask what follows the first byte without a look at it.
+_MASKED = re.compile(
+    rb"[\xc0-\xdf].|[\xe0-\xef].{2}|[\xf0-\xf7].{3}|[\xf8-\xfb].{4}|[\xfc\xfd].{5}", re.DOTALL
+)
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]+")
 
 
 def canonicalize_path(path: str) -> str:
@@ -145,34 +152,70 @@ def _judge_text(segment: str, kinds: set[str]) -> None:
     except UnicodeDecodeError:
         kinds.add("non_utf8")
         text = _OVERLONG.sub(_read_overlong, data).decode("utf-8", "surrogateescape")
+        for reading in _read_laxly(data):
+            _refuse_dot_segments(_fold(reading))
     else:
         if text.isascii() and not delimiters:
             return
-    # A backend that folds compatibility characters reads a full-width slash as a slash. They are
-    # folded one by one: sorting the combining marks of a whole text takes quadratic time.
-    folded = [
-        character if character.isascii() else unicodedata.normalize("NFKC", character)
-        for character in text
-    ]
+    folded = _fold(text)
     if any(
         not character.isascii() and ("/" in read or "\\" in read)
         for character, read in zip(text, folded, strict=True)
     ):
         raise AmbiguousPath("compatibility_slash")
-    # Wherever somebody lets a segment end, no dot segment comes into being.
+    _refuse_dot_segments(folded)
+
+
+def _fold(text: str) -> list[str]:
+    """Fold characters as backends do that read a full-width slash as a slash.
+
+    One by one: sorting the combining marks of a whole text takes quadratic time.
+    """
+    return [
+        character if character.isascii() else unicodedata.normalize("NFKC", character)
+        for character in text
+    ]
+
+
+def _refuse_dot_segments(folded: list[str]) -> None:
+    """Refuse a text that has one, wherever somebody lets a segment end."""
     if any(part in (".", "..") for part in _READ_AS_END.split("".join(folded))):
         raise AmbiguousPath("dot_segment")
 
 
-def _read_overlong(match: re.Match[bytes]) -> bytes:
-    data = match[0]
+def _read_laxly(data: bytes) -> list[str]:
+    """Give what decoders make of bytes that are no UTF-8, when they are no strict ones."""
+    return [
+        # They leave out what they cannot read, or all that is not ASCII.
+        data.decode("utf-8", "ignore"),
+        _OVERLONG.sub(_read_overlong, data).decode("utf-8", "ignore"),
+        _BEYOND_ASCII.sub(b"", data).decode("ascii"),
+        _MASKED.sub(_read_masked, data).decode("utf-8", "ignore"),
+        # Older services in Korea, where dots have a full-width form, too.
+        data.decode("cp949", "ignore"),
+        data.decode("euc-kr", "ignore"),
+    ]
+
+
+def _code_of(data: bytes) -> int:
+    """Give the code point of a sequence of UTF-8, however its bytes are marked."""
     code = data[0] & (0xFF >> (len(data) + 1))
     for byte in data[1:]:
         code = code << 6 | byte & 0x3F
+    return code
+
+
+def _read_overlong(match: re.Match[bytes]) -> bytes:
+    code = _code_of(match[0])
     if not code:
         raise AmbiguousPath("control_character")
     # In EUC-KR some are syllables, so they are not refused for what they could mean elsewhere.
-    return bytes([code]) if code < 0x80 else data
+    return bytes([code]) if code < 0x80 else match[0]
+
+
+def _read_masked(match: re.Match[bytes]) -> bytes:
+    code = _code_of(match[0])
+    return chr(code).encode("utf-8", "ignore") if code < 0x110000 else b""
 
 
 def split_path(canonical: str) -> list[str]:

@@ -440,3 +440,90 @@ def test_no_stranger_can_ask_for_the_sorting_of_marks(monkeypatch):
     monkeypatch.setattr(path_module, "unicodedata", SimpleNamespace(normalize=normalize))
     assert accepted("/" + quote("\u0300\u0316" * 1000)) is not None
     assert set(lengths) == {1}
+
+
+# --- Services that read bytes which are no UTF-8, each in its way. ---
+
+
+def _mask_continuations(data: bytes) -> str:
+    """As hand-written decoders do: the first byte says how many follow, none is looked at."""
+    read = []
+    at = 0
+    while at < len(data):
+        first = data[at]
+        more = next((n for n, least in ((5, 0xFC), (4, 0xF8), (3, 0xF0), (2, 0xE0), (1, 0xC0))
+                     if first >= least), 0)  # fmt: skip
+        code = first & (0x7F if not more else 0x3F >> more)
+        for byte in data[at + 1 : at + 1 + more]:
+            code = code << 6 | byte & 0x3F
+        if first < 0x80 or (more and at + more < len(data) and first < 0xFE):
+            read.append(chr(code) if code < 0x110000 else "\ufffd")
+            at += 1 + more
+        else:
+            at += 1
+    return "".join(read)
+
+
+LAX_DECODERS: dict[str, Callable[[bytes], str]] = {
+    "ignores what is no UTF-8": lambda data: data.decode("utf-8", "ignore"),
+    "replaces what is no UTF-8": lambda data: data.decode("utf-8", "replace"),
+    "ignores what is no ASCII": lambda data: data.decode("ascii", "ignore"),
+    "latin-1": lambda data: data.decode("latin-1"),
+    "masks, up to six bytes": _mask_continuations,
+    "cp949": lambda data: data.decode("cp949", "ignore"),
+    "euc-kr": lambda data: data.decode("euc-kr", "ignore"),
+}
+_lax_pieces = st.sampled_from(
+    [
+        ".", "..", "/", "a", "n", "%FF", "%80", "%C0", "%E0", "%C0.", "%C0%AE", "%E0%80%AE",
+        "%F0%80%80%AE", "%F8%80%80%80%AE", "%FC%80%80%80%80%AE", "%C0n", "%C0%EE", "%A3%AE",
+        "%A1%A5", "%B0%A1", "%EF%BC%8E", "%EA%B0%80", "%C1", "%F8", "%FC", ";", "%2F",
+    ]
+)  # fmt: skip
+lax_paths = st.lists(_lax_pieces, max_size=6).map(lambda found: "/" + "".join(found))
+
+
+@pytest.mark.parametrize("decoder", LAX_DECODERS)
+@given(path=lax_paths)
+@example(path="/.%FF./x")
+@example(path="/%C0%2E%C0%2E/x")
+@example(path="/%F8%80%80%80%AE%F8%80%80%80%AE/x")
+@example(path="/%FC%80%80%80%80%AE./x")
+@example(path="/%C0n%C0n/x")
+@example(path="/%A3%AE%A3%AE/x")
+@example(path="/%A1%A5/x")
+@example(path="/%C0%AE%C0%AE%EF%BC%8E")
+def test_no_lax_decoder_reads_a_dot_segment_in_what_a_route_may_allow(decoder, path):
+    """Whatever its way with bytes that are no UTF-8, folded or not."""
+    try:
+        canonical, allowed = path_module.read_path(path)
+    except AmbiguousPath:
+        return
+    if "non_utf8" not in allowed:
+        return
+    for segment in canonical.split("/"):
+        data = unquote_to_bytes(segment)
+        # UTF-8 among others is no matter of this rule: it is read in one way.
+        if data.isascii() or _is_utf8(data):
+            continue
+        read = LAX_DECODERS[decoder](data)
+        for text in (read, "".join(unicodedata.normalize("NFKC", part) for part in read)):
+            assert not {".", ".."} & set(re.split(r"[/\\;?#]", text))
+
+
+def _is_utf8(data: bytes) -> bool:
+    with suppress(UnicodeDecodeError):
+        data.decode()
+        return True
+    return False
+
+
+@pytest.mark.parametrize("path", ["/..%E2%82%A9..", "/..%C2%A5admin", "/..%EF%BF%A6"])
+def test_a_sign_that_windows_reads_as_a_backslash_ends_a_segment(path):
+    with pytest.raises(AmbiguousPath, match="dot_segment"):
+        path_module.read_path(path)
+
+
+@pytest.mark.parametrize("path", ["/%C0%AF%C0%CC", "/%B0%A1.txt", "/caf%E9", "/a.%B0%A1"])
+def test_names_in_other_encodings_stay_allowed(path):
+    assert path_module.read_path(path)[1] == {"non_utf8"}
