@@ -252,7 +252,10 @@ async def open_gateway(
                 cache,
                 metrics,
                 source=source_of(settings.authorization_servers[name]),
-                shared=None if fleet is None else fleet.answers,
+                # What a JWT says is known here: nobody needs to be asked, in no tier.
+                shared=None
+                if fleet is None or settings.authorization_servers[name].jwt
+                else fleet.answers,
             )
             for name, introspector in introspectors.items()
         }

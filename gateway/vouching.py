@@ -22,6 +22,8 @@ from gateway.introspection.client_authentication import (
     private_key_jwt,
 )
 from gateway.introspection.discovery import IssuerMetadata
+from gateway.introspection.json_web_keys import JsonWebKeys, KeySetOfFile, KeySetOfServer
+from gateway.introspection.jwt_access_tokens import JwtIntrospector, JwtRules
 from gateway.introspection.rfc7662 import HttpIntrospector
 from gateway.policy.interfaces import Introspector
 from gateway.serving import StartFailure
@@ -30,6 +32,7 @@ from gateway.settings import (
     ClientTlsSettings,
     GatewaySettings,
     IntrospectionSettings,
+    JwtSettings,
     UnusablePair,
     is_endpoint_of,
     load_client_context,
@@ -70,6 +73,10 @@ async def open_introspectors(
                 introspectors[name] = circuit = CircuitBreaker(name, client)
                 stack.push_async_callback(circuit.close)
                 circuits[name] = circuit
+            elif server.jwt is not None:
+                checker = _make_checker(name, server.jwt)
+                stack.push_async_callback(checker.close)
+                introspectors[name] = checker
             else:
                 embedded = await asyncio.to_thread(
                     _open_embedded, name, settings, metrics, log_request, stream
@@ -81,10 +88,8 @@ async def open_introspectors(
 
 
 def _make_client(name: str, asked: IntrospectionSettings) -> HttpIntrospector:
-    limits = CallLimits(asked.timeouts.connect, asked.timeouts.total, asked.calls)
-    tls = asked.tls or ClientTlsSettings()
+    calls = _make_calls(name, asked, asked.calls)
     try:
-        calls = ServerCalls(limits, load_client_context(tls.ca, tls.certificate, tls.key))
         authenticate = _authentication(asked)
     except UnusablePair as unusable:
         raise StartFailure(f"authorization server {name!r}: {unusable.problem}") from None
@@ -101,6 +106,40 @@ def _make_client(name: str, asked: IntrospectionSettings) -> HttpIntrospector:
     return HttpIntrospector(
         calls, issuer=asked.issuer, find_url=find_url, authenticate=authenticate
     )
+
+
+def _make_calls(name: str, asked: IntrospectionSettings | JwtSettings, calls: int) -> ServerCalls:
+    limits = CallLimits(asked.timeouts.connect, asked.timeouts.total, calls)
+    tls = asked.tls or ClientTlsSettings()
+    try:
+        return ServerCalls(limits, load_client_context(tls.ca, tls.certificate, tls.key))
+    except UnusablePair as unusable:
+        raise StartFailure(f"authorization server {name!r}: {unusable.problem}") from None
+
+
+def _make_checker(name: str, checked: JwtSettings) -> JwtIntrospector:
+    """Make who checks JWTs; nothing is fetched before the first one comes."""
+    close = None
+    if checked.jwks is not None:
+        load = KeySetOfFile(name, checked.jwks, checked.algorithms).load
+    else:
+        calls = _make_calls(name, checked, 1)
+        close = calls.close
+        if checked.jwks_uri is None:
+            is_acceptable = partial(is_endpoint_of, issuer=checked.issuer)
+            find_url = IssuerMetadata(calls, checked.issuer, "jwks_uri", is_acceptable).url
+        else:
+            find_url = partial(_known, checked.jwks_uri)
+        load = KeySetOfServer(name, calls, find_url).load
+    rules = JwtRules(
+        checked.issuer,
+        checked.audience,
+        frozenset(checked.algorithms),
+        checked.token_type,
+        checked.leeway,
+    )
+    keys = JsonWebKeys(name, load, refresh=checked.refresh, maximum_age=checked.maximum_age)
+    return JwtIntrospector(rules, keys, close=close)
 
 
 async def _known(url: str) -> str:
@@ -174,9 +213,22 @@ def source_of(server: AuthorizationServerSettings) -> bytes:
 
     What it was called in the configuration does not count.
     """
-    if server.introspection is None:
+    if server.jwt is not None:
+        checked = server.jwt
+        # All that makes a verdict; the leeway is in it.
+        parts: list[object] = [
+            "jwt",
+            checked.issuer,
+            checked.audience,
+            checked.jwks_uri,
+            None if checked.jwks is None else str(checked.jwks),
+            *checked.algorithms,
+            checked.token_type,
+            checked.leeway,
+        ]
+    elif server.introspection is None:
         assert server.embedded is not None  # noqa: S101 - for the type checker: it is one of both
-        parts: list[str | None] = ["embedded", server.embedded.issuer]
+        parts = ["embedded", server.embedded.issuer]
     else:
         asked = server.introspection
         key = asked.private_key

@@ -77,7 +77,7 @@ def possible_token_reasons(route: Route) -> frozenset[Reason]:
         Reason.WRONG_ISSUER,
         Reason.AUTHORIZATION_SERVER_UNAVAILABLE,
     }
-    if requirement.audience is not None:
+    if requirement.audience is not None or route.is_for_an_audience:
         reasons.add(Reason.WRONG_AUDIENCE)
     if requirement.scopes or requirement.any_scope:
         reasons.add(Reason.INSUFFICIENT_SCOPE)

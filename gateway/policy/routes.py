@@ -53,6 +53,7 @@ class Route:
     protocols that connections may switch to, `tunnels` bounds those. `adaptation` is None when
     requests go on as they came, `admission` when nothing but the token counts. `allow_in_path` are
     the kinds of ambiguity that its paths may have.
+    `is_for_an_audience` says that who is asked holds tokens against an audience already.
     `body_bytes` bounds a request's body; None means that the bound of all routes holds.
     """
 
@@ -63,6 +64,7 @@ class Route:
     upstream: str
     authorization_server: str | None = None
     issuer: str | None = None
+    is_for_an_audience: bool = False
     requirement: Requirement | None = field(default_factory=Requirement)
     forward_token: bool = False
     upgrade: tuple[str, ...] = ()

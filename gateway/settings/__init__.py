@@ -21,9 +21,10 @@ from gateway.settings.authorization_server_models import (
     AuthorizationServerSettings,
     EmbeddedSettings,
     IntrospectionSettings,
+    JwtSettings,
 )
 from gateway.settings.certificates import UnusablePair, load_client_context
-from gateway.settings.findings import Finding, SettingsError, SettingsUnreadable, Severity
+from gateway.settings.findings import Finding, Problem, SettingsError, SettingsUnreadable, Severity
 from gateway.settings.loading import Examination, examine, load
 from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
 from gateway.settings.redis_models import RedisSettings, find_redis
@@ -31,6 +32,13 @@ from gateway.settings.route_models import RequireSettings
 from gateway.settings.routes import compile_routes
 from gateway.settings.signing_keys import SigningKey, load_signing_key
 from gateway.settings.tls_models import ClientTlsSettings, TlsSettings, UpstreamTlsSettings
+from gateway.settings.verification_keys import (
+    KeySet,
+    NoKeySet,
+    VerificationKey,
+    load_key_set,
+    read_key_set,
+)
 
 __all__ = [
     "Address",
@@ -41,7 +49,11 @@ __all__ = [
     "Finding",
     "GatewaySettings",
     "IntrospectionSettings",
+    "JwtSettings",
+    "KeySet",
     "ListenAddress",
+    "NoKeySet",
+    "Problem",
     "RedisSettings",
     "RequireSettings",
     "RouteSettings",
@@ -54,11 +66,14 @@ __all__ = [
     "UnusablePair",
     "UpstreamSettings",
     "UpstreamTlsSettings",
+    "VerificationKey",
     "compile_routes",
     "examine",
     "find_redis",
     "is_endpoint_of",
     "load",
     "load_client_context",
+    "load_key_set",
     "load_signing_key",
+    "read_key_set",
 ]

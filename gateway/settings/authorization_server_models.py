@@ -11,8 +11,9 @@ from gateway.settings.addresses import Address
 from gateway.settings.database import DatabaseUrl
 from gateway.settings.secret import Secret
 from gateway.settings.section import Settings
-from gateway.settings.shapes import Derived, Section, Table
+from gateway.settings.shapes import Derived, Items, Section, Table
 from gateway.settings.tls_models import ClientTlsSettings, TlsSettings
+from gateway.settings.verification_keys import SIGNATURE_ALGORITHMS
 
 ClientAuthentication = Literal[
     "client_secret_basic", "client_secret_post", "private_key_jwt", "bearer_token"
@@ -149,8 +150,71 @@ class IntrospectionSettings(Settings):
     )
 
 
+class JwtSettings(Settings):
+    """A foreign authorization server whose tokens are JWTs that are checked here (RFC 9068)."""
+
+    issuer: Annotated[str, scalars.FOREIGN_ISSUER] = Field(
+        description="Its issuer identifier, exactly as its tokens have it in `iss`.",
+    )
+    audience: Annotated[str, scalars.AUDIENCE] = Field(
+        description="What tokens for these services have in `aud`; all others are refused.",
+    )
+    jwks_uri: Annotated[
+        str | None,
+        scalars.JWKS_URL,
+        Derived("what the metadata of `issuer` says (RFC 8414, or OpenID Connect's)"),
+    ] = Field(
+        default=None,
+        description="Where its public keys are (RFC 7517); https, or http on loopback.",
+    )
+    jwks: Annotated[Path | None, scalars.KEY_SET_FILE] = Field(
+        default=None,
+        description="In place of `jwks_uri`, a file with its public keys; it may be replaced while "
+        "the gateway runs.",
+    )
+    algorithms: Annotated[
+        tuple[str, ...],
+        Items(
+            scalars.choice(*SIGNATURE_ALGORITHMS),
+            if_empty="name the algorithms, or leave the key out",
+        ),
+    ] = Field(
+        default=("RS256", "PS256", "ES256", "ES384", "EdDSA"),
+        description="The signature algorithms that are taken (RFC 7518, RFC 8037). With a shared "
+        "secret, or with none, there is no choice.",
+    )
+    token_type: Annotated[Literal["rfc9068", "any"], scalars.choice("rfc9068", "any")] = Field(
+        default="rfc9068",
+        description="What `typ` in a token's header must be: `rfc9068` takes `at+jwt` alone; `any` "
+        "plain `JWT`s and none, too, for issuers whose access tokens have nothing of their own. "
+        "ID, logout and refresh tokens are refused by their claims, as far as these tell.",
+    )
+    leeway: Annotated[float, scalars.duration("0s", "60s")] = Field(
+        default=5.0,
+        description="How far the issuer's clock may be off: added to `exp`, taken from `nbf` and "
+        "`iat`.",
+    )
+    refresh: Annotated[float, scalars.duration("10s", "24h")] = Field(
+        default=300.0,
+        description="How old the keys may get before they are fetched anew, while requests go on. "
+        "For a key that is not known they are fetched at once, every 10 seconds at most.",
+    )
+    maximum_age: Annotated[float, scalars.duration("10s", "720h")] = Field(
+        default=24 * 3600.0,
+        description="How long keys are used while they cannot be fetched; after that, requests are "
+        "refused with 503.",
+    )
+    timeouts: IntrospectionTimeoutSettings = Field(
+        default_factory=IntrospectionTimeoutSettings,
+        description="How long to wait for keys.",
+    )
+    tls: Annotated[ClientTlsSettings | None, Section(ClientTlsSettings)] = Field(
+        default=None, description="Whom to trust over there, and who the gateway is."
+    )
+
+
 class AuthorizationServerSettings(Settings):
-    """Who vouches for tokens: exactly one of `embedded` and `introspection`."""
+    """Who vouches for tokens: exactly one of `embedded`, `introspection` and `jwt`."""
 
     embedded: Annotated[EmbeddedSettings | None, Section(EmbeddedSettings)] = Field(
         default=None,
@@ -158,4 +222,8 @@ class AuthorizationServerSettings(Settings):
     )
     introspection: Annotated[IntrospectionSettings | None, Section(IntrospectionSettings)] = Field(
         default=None, description="A foreign authorization server, asked by RFC 7662."
+    )
+    jwt: Annotated[JwtSettings | None, Section(JwtSettings)] = Field(
+        default=None,
+        description="A foreign authorization server whose JWTs are checked here, by its keys.",
     )

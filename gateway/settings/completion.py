@@ -21,6 +21,7 @@ from gateway.settings.authorization_server_models import (
     AuthorizationServerSettings,
     EmbeddedSettings,
     IntrospectionSettings,
+    JwtSettings,
 )
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
@@ -126,6 +127,8 @@ def _complete_server(
         update["embedded"] = _complete_embedded(server.embedded, state_dir, folder)
     if server.introspection is not None:
         update["introspection"] = _complete_introspection(server.introspection, folder)
+    if server.jwt is not None:
+        update["jwt"] = _complete_jwt(server.jwt, folder)
     return server.model_copy(update=update)
 
 
@@ -157,6 +160,15 @@ def _complete_introspection(asked: IntrospectionSettings, folder: Path) -> Intro
         update={
             "tls": asked.tls and locate_files(asked.tls, folder),
             "private_key": None if key is None else folder / key,
+        }
+    )
+
+
+def _complete_jwt(checked: JwtSettings, folder: Path) -> JwtSettings:
+    return checked.model_copy(
+        update={
+            "tls": checked.tls and locate_files(checked.tls, folder),
+            "jwks": None if checked.jwks is None else folder / checked.jwks,
         }
     )
 

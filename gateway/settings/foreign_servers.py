@@ -4,8 +4,9 @@ from typing import Final
 
 from gateway.settings.certificates import UnusablePair
 from gateway.settings.draft import Draft
-from gateway.settings.findings import KeyPath, join_words
+from gateway.settings.findings import KeyPath, Problem, join_words
 from gateway.settings.signing_keys import load_signing_key
+from gateway.settings.verification_keys import load_key_set
 
 _NEEDED: Final = {
     "client_secret_basic": ("client_id", "client_secret"),
@@ -42,3 +43,29 @@ def check_authentication(draft: Draft) -> None:
                 load_signing_key(draft.reading.folder / asked.private_key)
             except UnusablePair as unusable:
                 draft.refuse(key_path, unusable.problem)
+
+
+def check_keys(draft: Draft) -> None:
+    """What JWTs are checked with comes from one place, and can be used."""
+    for name in draft.names("authorization_servers"):
+        path: KeyPath = ("authorization_servers", name, "jwt")
+        if not draft.is_whole(*path):
+            continue  # it has its finding
+        checked = draft.settings.authorization_servers[name].jwt
+        if checked is None:
+            continue
+        if draft.has(*path, "jwks"):
+            for key in ("jwks_uri", "tls", "timeouts"):
+                if draft.has(*path, key):
+                    what = f"the keys come from a file, so there is no use for {key}"
+                    draft.error((*path, key), "unused-key", what, "remove it, or jwks")
+            if draft.is_sound(*path, "jwks") and draft.is_sound(*path, "algorithms"):
+                try:
+                    load_key_set(draft.reading.folder / (checked.jwks or ""), checked.algorithms)
+                except Problem as problem:
+                    draft.refuse((*path, "jwks"), problem)
+        is_sound = draft.is_sound(*path, "refresh") and draft.is_sound(*path, "maximum_age")
+        if is_sound and checked.refresh > checked.maximum_age:
+            key = "refresh" if draft.has(*path, "refresh") else "maximum_age"
+            what = "the keys would be too old to use before they are fetched anew"
+            draft.error((*path, key), "refresh-too-late", what, "make maximum_age longer")

@@ -17,7 +17,7 @@ def compile_routes(settings: GatewaySettings) -> RouteTable:
 
 def issuer_of(server: AuthorizationServerSettings) -> str:
     """Give the issuer identifier of an authorization server, of whichever kind."""
-    kind = server.embedded or server.introspection
+    kind = server.embedded or server.introspection or server.jwt
     assert kind is not None  # noqa: S101 - loading has seen to it
     return kind.issuer
 
@@ -34,6 +34,9 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         upstream=route.upstream,
         authorization_server=server,
         issuer=None if server is None else issuer_of(settings.authorization_servers[server]),
+        is_for_an_audience=(
+            server is not None and settings.authorization_servers[server].jwt is not None
+        ),
         requirement=None if route.require is None else _compile_requirement(route.require),
         forward_token=route.forward_token,
         upgrade=route.upgrade,

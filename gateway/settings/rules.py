@@ -11,7 +11,7 @@ from gateway.settings.completion import derive_origin, locate_database, locate_s
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, join_words, quoted, suggest
-from gateway.settings.foreign_servers import check_authentication
+from gateway.settings.foreign_servers import check_authentication, check_keys
 from gateway.settings.listeners import (
     check_listeners,
     check_public_url,
@@ -27,6 +27,8 @@ from gateway.settings.tls import (
 )
 
 Rule = Callable[[Draft], None]
+
+_KINDS_OF_SERVERS: Final = ("embedded", "introspection", "jwt")
 
 
 def check_trusted_proxies(draft: Draft) -> None:
@@ -54,13 +56,14 @@ def check_authorization_servers(draft: Draft) -> None:
         path: KeyPath = ("authorization_servers", name)
         if not draft.is_whole(*path):
             continue  # it has its finding
-        kinds = [kind for kind in ("embedded", "introspection") if draft.has(*path, kind)]
+        kinds = [kind for kind in _KINDS_OF_SERVERS if draft.has(*path, kind)]
         if not kinds:
             what = "nothing says what kind of authorization server this is"
-            draft.error(path, "invalid-authorization-server", what, "add embedded or introspection")
+            mend = f"add {join_words(_KINDS_OF_SERVERS, 'or')}"
+            draft.error(path, "invalid-authorization-server", what, mend)
         elif len(kinds) > 1:
-            what = "an authorization server is either embedded or foreign, not both"
-            mend = "remove one of embedded and introspection"
+            what = f"an authorization server is of one kind, not {join_words(kinds, 'and')}"
+            mend = "keep one of them"
             draft.error(path, "invalid-authorization-server", what, mend)
         if "embedded" in kinds:
             if first_embedded is None:
@@ -231,6 +234,7 @@ RULES: Final[tuple[Rule, ...]] = (
     check_upstream_tls,
     check_introspection_tls,
     check_authentication,
+    check_keys,
     check_redis,
     check_listeners,
     check_upstreams,

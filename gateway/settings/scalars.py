@@ -346,6 +346,12 @@ INTROSPECTION_URL: Final = Text(
     partial(_parse_foreign_url, allow_query=True),
     pattern=r"^https?://[^#]+$",
 )
+JWKS_URL: Final = Text(
+    "a URL",
+    "https://login.example.com/oauth2/jwks",
+    partial(_parse_foreign_url, allow_query=True),
+    pattern=r"^https?://[^#]+$",
+)
 UPSTREAM_SERVER: Final = Text(
     "an upstream's origin",
     "http://127.0.0.1:8000",
@@ -360,5 +366,8 @@ FILE: Final[Text[Path]] = Text(
     "a file",
     "certificates/fullchain.pem",
     partial(_parse_path, such_as="a file, as in certificates/fullchain.pem"),
+)
+KEY_SET_FILE: Final[Text[Path]] = Text(
+    "a file", "jwks.json", partial(_parse_path, such_as="a file, as in jwks.json")
 )
 FOLDER: Final[Text[Path]] = Text("a folder", "./state", _parse_folder, _format_folder)

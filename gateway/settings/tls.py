@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gateway.settings.addresses import Origin, parse_origin
+from gateway.settings.authorization_server_models import IntrospectionSettings
 from gateway.settings.certificates import (
     CertificateFacts,
     UnusablePair,
@@ -61,15 +62,22 @@ def check_upstream_tls(draft: Draft) -> None:
 
 def check_introspection_tls(draft: Draft) -> None:
     """What `tls` of a foreign authorization server names is there and can be used."""
-    for name in draft.names("authorization_servers"):
-        above: KeyPath = ("authorization_servers", name, "introspection")
+    servers = [
+        (name, kind)
+        for name in draft.names("authorization_servers")
+        for kind in ("introspection", "jwt")
+    ]
+    for name, kind in servers:
+        above: KeyPath = ("authorization_servers", name, kind)
         path = (*above, "tls")
         if not draft.is_whole(*above) or not _is_given(draft, *path):
             continue
-        asked = draft.settings.authorization_servers[name].introspection
+        server = draft.settings.authorization_servers[name]
+        asked = server.introspection if kind == "introspection" else server.jwt
         if asked is not None and asked.tls is not None:
-            asked_at = asked.url or asked.issuer
-            is_known = draft.is_sound(*above, "url") and draft.is_sound(*above, "issuer")
+            key = "url" if isinstance(asked, IntrospectionSettings) else "jwks_uri"
+            asked_at = getattr(asked, key) or asked.issuer
+            is_known = draft.is_sound(*above, key) and draft.is_sound(*above, "issuer")
             if is_known and asked_at.startswith("http:"):
                 what = "this authorization server is not asked by https"
                 draft.error(path, "unused-tls", what, "write https://, or remove tls")

@@ -252,9 +252,16 @@ def test_get_overlaps_with_head(check: Check) -> None:
 @pytest.mark.parametrize(
     ("servers", "finding"),
     [
-        ("local: {}", "nothing says what kind of authorization server this is; add embedded or"),
-        ("local: {jwt: {}}", 'the key "jwt" is unknown here; remove it, or use embedded and intro'),
-        ("local: 5", "a single value stands where a mapping with embedded and introspection belon"),
+        ("local: {}", "nothing says what kind of authorization server this is; add embedded, int"),
+        ("local: {jwt: {}}", 'the key "issuer" is missing'),
+        (
+            "local: {introspection: {bearer_token: x}, jwt: {audience: x}}",
+            "is of one kind, not introspection and jwt; keep one of them",
+        ),
+        (
+            "local: 5",
+            "a single value stands where a mapping with embedded, introspection and jwt bel",
+        ),
     ],
 )
 def test_an_authorization_server_has_a_kind(check: Check, servers: str, finding: str) -> None:

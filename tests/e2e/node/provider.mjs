@@ -1,14 +1,16 @@
 // node-oidc-provider, as its makers ship it, with its own pages for development.
 // Arguments: the port, the lifetime of access tokens in seconds, and perhaps the public key (a JWK)
-// of the client `guard-key`.
+// of the client `guard-key`, and the server's own keys (a private JWKS).
 import { Provider } from 'oidc-provider';
 
 const [port, lifetime] = process.argv.slice(1, 3).map(Number);
 const key = process.argv[3];
+const jwks = process.argv[4] ? JSON.parse(process.argv[4]) : undefined;
 const issuer = `http://127.0.0.1:${port}`;
 const device = 'urn:ietf:params:oauth:grant-type:device_code';
 
 const provider = new Provider(issuer, {
+  ...(jwks ? { jwks } : {}),
   clients: [
     {
       client_id: 'gateway-cli',
@@ -72,6 +74,21 @@ const provider = new Provider(issuer, {
       allowedPolicy: (ctx, client) => client.clientId.startsWith('guard'),
     },
     revocation: { enabled: true },
+    ...(jwks
+      ? {
+          resourceIndicators: {
+            enabled: true,
+            defaultResource: () => undefined,
+            getResourceServerInfo: (ctx, resource) => ({
+              scope: 'orders:read',
+              audience: resource === 'urn:orders-api' ? 'orders-api' : resource,
+              accessTokenTTL: lifetime,
+              accessTokenFormat: 'jwt',
+              jwt: { sign: { alg: jwks.keys[0].alg } },
+            }),
+          },
+        }
+      : {}),
   },
   ttl: { AccessToken: lifetime, AuthorizationCode: 60, DeviceCode: 600 },
   cookies: { keys: ['a key of this test'] },
