@@ -9,7 +9,7 @@ from gateway.settings.shapes import Define, Schema, Section, fields_of
 # What JSON Schema can say of the rules that join several keys of a section.
 _JOINT_RULES: dict[type[BaseModel], Schema] = {
     AuthorizationServerSettings: {
-        "oneOf": [{"required": ["embedded"]}, {"required": ["introspection"]}]
+        "oneOf": [{"required": [kind]} for kind in ("embedded", "introspection", "jwt")]
     },
     RouteSettings: {"oneOf": [{"required": ["require"]}, {"required": ["public"]}]},
 }
