@@ -218,7 +218,8 @@ class Guard:
         )
         if route.adaptation is not None:
             try:
-                adapt_request(route.adaptation, request, exchange.path, query)
+                token = None if route.is_public else judgement.token
+                adapt_request(route.adaptation, request, exchange.path, query, token)
             except AmbiguousPath as error:
                 return self._refuse(exchange, Rejection(Reason.AMBIGUOUS_PATH, detail=error.kind))
         if length != NO_BODY:

@@ -37,6 +37,12 @@ class Judgement:
     keeps_authorization: bool = False
     destination: bytes | None = None
 
+    @property
+    def token(self) -> Token | None:
+        """Who asks, when somebody vouched for them."""
+        verdict = self.answer.verdict if self.answer is not None else None
+        return verdict if isinstance(verdict, Token) else None
+
 
 NOT_AMBIGUOUS: Final[frozenset[str]] = frozenset()
 

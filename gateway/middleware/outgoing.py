@@ -7,7 +7,6 @@ from gateway.middleware.judge import Judgement
 from gateway.middleware.origins import ClientOrigins
 from gateway.policy.forwarded import extended_headers, forwarding_headers
 from gateway.policy.headers import HeaderPair, RequestHeaderFilter, identity_headers
-from gateway.policy.token import Token
 from gateway.policy.trailers import read_announcement, write_announcement
 from gateway.policy.via import names_proxy
 
@@ -47,10 +46,9 @@ class OutgoingHeaders:
             # Each server gets it in its own words.
             headers = [pair for pair in headers if pair[0].lower() != b"destination"]
         route = judgement.route
-        if judgement.answer is not None and route is not None and not route.is_public:
-            verdict = judgement.answer.verdict
-            if isinstance(verdict, Token):
-                headers += identity_headers(verdict)
+        token = judgement.token
+        if token is not None and route is not None and not route.is_public:
+            headers += identity_headers(token)
         return headers
 
     def announce_trailers(self, exchange: Exchange) -> list[HeaderPair]:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from gateway.policy.cors import CorsRules
 from gateway.policy.forwarding import ForwardRequest
 from gateway.policy.header_edits import HeaderEdits
+from gateway.policy.identity import IdentityHeaders
 from gateway.policy.rewriting import PathRewrite
+from gateway.policy.token import Token
 from gateway.policy.token_cookie import without_cookie
 
 
@@ -16,7 +18,8 @@ class Adaptation:
     `host` is the Host that the upstream gets if `replaces_host`, None its own authority; `path` its
     path, None the client's. `secure_cookies` makes cookies Secure that reach the client over https.
     The edits and `cors` are None where there are none. `adds_fields`: the gateway has something to
-    say in every answer. `token_cookie` is one that the upstream neither sees nor sets.
+    say in every answer. `token_cookie` is one that the upstream neither sees nor sets. `identity`
+    is what it learns of who asks, beside what every upstream does.
     """
 
     replaces_host: bool = False
@@ -28,6 +31,7 @@ class Adaptation:
     secure_cookies: bool = False
     adds_fields: bool = False
     token_cookie: bytes | None = None
+    identity: IdentityHeaders | None = None
 
     @property
     def edits_every_answer(self) -> bool:
@@ -41,8 +45,17 @@ class Adaptation:
         )
 
 
-def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, query: str) -> None:
-    """Change a request whose canonical path has been judged. Raises AmbiguousPath."""
+def adapt_request(
+    adaptation: Adaptation,
+    request: ForwardRequest,
+    path: str,
+    query: str,
+    token: Token | None = None,
+) -> None:
+    """Change a request whose canonical path has been judged. Raises AmbiguousPath.
+
+    `token` is the one that opened the route, None where none had to.
+    """
     if adaptation.path is not None:
         request.target = encode_target(adaptation.path.forward(path) + query)
     if adaptation.replaces_host:
@@ -53,6 +66,9 @@ def adapt_request(adaptation: Adaptation, request: ForwardRequest, path: str, qu
         request.headers = adaptation.request_headers.edit(request.headers)
         if b"destination" in adaptation.request_headers.strips:
             request.destination = None
+    if adaptation.identity is not None and token is not None:
+        # Behind the edits, which take away what the client sent under these names.
+        request.headers += adaptation.identity.write(token)
     request.edits_every_answer = adaptation.edits_every_answer
 
 

@@ -1,23 +1,29 @@
 """What routes change of requests and answers: held against rules, and compiled."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from gateway.policy.adaptation import Adaptation
 from gateway.policy.cors import EVERY_ORIGIN, CorsRules
 from gateway.policy.header_edits import compile_edits
 from gateway.policy.headers import fold_name
+from gateway.policy.identity import IdentityHeaders, parse_template
 from gateway.policy.pattern import PatternError
 from gateway.policy.rewriting import compile_rewrite
-from gateway.settings.adaptation_models import CorsSettings
+from gateway.settings.adaptation_models import CorsSettings, IdentitySettings
 from gateway.settings.draft import Draft, expand_methods
 from gateway.settings.findings import KeyPath
 from gateway.settings.models import RouteSettings
 
 
-def compile_adaptation(route: RouteSettings, *, adds_fields: bool) -> Adaptation | None:
-    """Compile what a route changes; None when that is nothing."""
+def compile_adaptation(
+    route: RouteSettings, *, adds_fields: bool, identity_names: Collection[str] = ()
+) -> Adaptation | None:
+    """Compile what a route changes; None when that is nothing.
+
+    `identity_names` are the headers by which any route says who asks: no client sends one anywhere.
+    """
     host = route.forward_host
     of_requests, of_answers = route.request_headers, route.response_headers
     adaptation = Adaptation(
@@ -29,7 +35,7 @@ def compile_adaptation(route: RouteSettings, *, adds_fields: bool) -> Adaptation
         request_headers=compile_edits(
             set_={name: value.get_secret_value() for name, value in of_requests.set.items()},
             add={name: value.get_secret_value() for name, value in of_requests.add.items()},
-            remove=of_requests.remove,
+            remove=(*of_requests.remove, *identity_names),
         ),
         response_headers=compile_edits(
             set_=of_answers.set, add=of_answers.add, remove=of_answers.remove
@@ -37,9 +43,17 @@ def compile_adaptation(route: RouteSettings, *, adds_fields: bool) -> Adaptation
         cors=None if route.cors is None else _compile_cors(route, route.cors),
         secure_cookies=route.secure_cookies,
         adds_fields=adds_fields,
+        identity=_compile_identity(route.identity),
         token_cookie=None if route.token_cookie is None else route.token_cookie.encode("ascii"),
     )
     return None if adaptation == Adaptation() else adaptation
+
+
+def _compile_identity(identity: IdentitySettings) -> IdentityHeaders | None:
+    if not identity.headers:
+        return None
+    templates = tuple(parse_template(name, text) for name, text in identity.headers.items())
+    return IdentityHeaders(templates, identity.encoding)
 
 
 def _compile_cors(route: RouteSettings, cors: CorsSettings) -> CorsRules:
@@ -108,6 +122,35 @@ def _check_authorization(draft: Draft, index: int, route: RouteSettings) -> None
                 what = "forward_token sends the client's token in this header"
                 mend = "remove forward_token, or this"
                 draft.error((*path, key, name), "authorization-twice", what, mend)
+
+
+def check_identity(draft: Draft) -> None:
+    """Who asks is said on guarded routes, by headers of their own, and no claim steps out."""
+    for index, route in draft.routes():
+        path: KeyPath = ("routes", index, "identity")
+        if not route.identity.headers or not draft.is_sound(*path):
+            continue
+        if draft.is_guarded(index) is False:
+            what = "a public route knows nobody"
+            draft.error(path, "identity-of-nobody", what, "remove it, or guard the route")
+        edits = route.request_headers
+        edited = {
+            fold_name(name.encode("ascii")) for name in (*edits.set, *edits.add, *edits.remove)
+        }
+        first: dict[bytes, str] = {}
+        for name, text in route.identity.headers.items():
+            place = (*path, "headers", name)
+            folded = fold_name(name.encode("ascii"))
+            if folded in (b"authorization", b"cookie"):
+                what = f"services read {name} as the client's own"
+                draft.error(place, "header-not-editable", what, "choose another header")
+            if folded in edited or first.setdefault(folded, name) != name:
+                what = f"{name} is written twice"
+                draft.error(place, "header-edited-twice", what, "name it here or there, once")
+            if route.identity.encoding == "utf8" and not parse_template(name, text).is_bare:
+                what = "a claim could step out of its place in this text"
+                mend = "write one claim alone, as in '{email}', or add encoding: percent"
+                draft.error(place, "claim-amid-text", what, mend)
 
 
 def check_cors(draft: Draft) -> None:

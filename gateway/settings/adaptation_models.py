@@ -1,12 +1,18 @@
 """What a route can change of requests and answers: its sections of the configuration."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
 from gateway.settings import literals, scalars
-from gateway.settings.headers import FIELD_NAME, HEADER_NAME, HEADER_TEXT, HeaderValue
+from gateway.settings.headers import (
+    FIELD_NAME,
+    HEADER_NAME,
+    HEADER_TEXT,
+    IDENTITY_TEMPLATE,
+    HeaderValue,
+)
 from gateway.settings.section import Settings
 from gateway.settings.shapes import Items, Table
 
@@ -26,6 +32,23 @@ class RequestHeaderSettings(Settings):
     )
     remove: Annotated[tuple[str, ...], Items(HEADER_NAME)] = Field(
         default=(), description="Headers of the client, in any spelling, that stop here."
+    )
+
+
+class IdentitySettings(Settings):
+    """What the upstream learns of who asks, beside `X-Auth-…`; stripped from clients everywhere."""
+
+    headers: Annotated[Mapping[str, str], Table(HEADER_NAME, IDENTITY_TEMPLATE)] = Field(
+        default_factory=dict,
+        description="Headers with the claims of the token in braces, as in `Remote-User: "
+        '"{username}"`; several values stand with commas. Without one of its claims there is no '
+        "header. `{sub}` is there for people alone, never for clients.",
+    )
+    encoding: Annotated[Literal["utf8", "percent"], scalars.choice("utf8", "percent")] = Field(
+        default="utf8",
+        description="How claims are written. `utf8`: as they are; what a header cannot carry, such "
+        "as a line break, makes no header. `percent`: all but letters, digits and `._~@-` as `%XX` "
+        "of UTF-8, which text around them needs.",
     )
 
 

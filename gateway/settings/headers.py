@@ -10,6 +10,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from gateway.policy.headers import HOP_BY_HOP, IDENTITY_PREFIX, fold_name, is_safe_value
+from gateway.policy.identity import MalformedTemplate, parse_template
 from gateway.settings.document import Node, Scalar, describe_kind
 from gateway.settings.findings import Problem, quoted
 from gateway.settings.reading import Place
@@ -71,6 +72,21 @@ def _check(value: str) -> str:
 
 HEADER_TEXT: Final = Text("a header's value", "no-store", _check)
 """The value of an answer's field."""
+
+
+def _parse_template(text: str) -> str:
+    try:
+        template = parse_template("x", text)
+    except MalformedTemplate as error:
+        raise Problem("invalid-template", str(error), "write it as in '{email}'") from None
+    if not all(map(is_safe_value, filter(None, "".join(template.parts[::2]).split(" ")))):
+        what = "the text has a control character in it"
+        raise Problem("invalid-template", what, "write it on one line")
+    return text
+
+
+IDENTITY_TEMPLATE: Final = Text("a template", "{email}", _parse_template)
+"""The value of a header that says who asks."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from gateway.policy.path import LIFTABLE_KINDS
 from gateway.settings import literals, scalars
 from gateway.settings.adaptation_models import (
     CorsSettings,
+    IdentitySettings,
     RequestHeaderSettings,
     ResponseHeaderSettings,
 )
@@ -280,6 +281,10 @@ class RouteSettings(Settings):
     request_headers: RequestHeaderSettings = Field(
         default_factory=RequestHeaderSettings,
         description="What the upstream gets in other headers than the client sent.",
+    )
+    identity: IdentitySettings = Field(
+        default_factory=IdentitySettings,
+        description="What the upstream learns of who asks, in headers of its own liking.",
     )
     response_headers: ResponseHeaderSettings = Field(
         default_factory=ResponseHeaderSettings,

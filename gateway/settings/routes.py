@@ -1,5 +1,7 @@
 """Routes as the file has them, made into the table that requests meet."""
 
+from collections.abc import Collection
+
 from gateway.policy.routes import Requirement, Route, TunnelBounds
 from gateway.policy.table import RouteTable
 from gateway.settings.adaptation import compile_adaptation
@@ -12,7 +14,8 @@ from gateway.settings.route_models import RequireSettings
 
 def compile_routes(settings: GatewaySettings) -> RouteTable:
     """Compile the routes of settings that have been loaded, in the order of the file."""
-    return RouteTable([_compile_route(route, settings) for route in settings.routes])
+    names = {name for route in settings.routes for name in route.identity.headers}
+    return RouteTable([_compile_route(route, settings, names) for route in settings.routes])
 
 
 def issuer_of(server: AuthorizationServerSettings) -> str:
@@ -22,7 +25,9 @@ def issuer_of(server: AuthorizationServerSettings) -> str:
     return kind.issuer
 
 
-def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
+def _compile_route(
+    route: RouteSettings, settings: GatewaySettings, identity_names: Collection[str]
+) -> Route:
     server = route.authorization_server
     admission = compile_admission(route, settings)
     adds_fields = admission is not None and admission.adds_fields
@@ -42,7 +47,9 @@ def _compile_route(route: RouteSettings, settings: GatewaySettings) -> Route:
         upgrade=route.upgrade,
         tunnels=TunnelBounds(route.tunnels.check, route.tunnels.outage, route.tunnels.idle),
         allow_in_path=frozenset(route.allow_in_path),
-        adaptation=compile_adaptation(route, adds_fields=adds_fields),
+        adaptation=compile_adaptation(
+            route, adds_fields=adds_fields, identity_names=identity_names
+        ),
         body_bytes=route.limits.body,
         admission=admission,
     )

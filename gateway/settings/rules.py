@@ -5,7 +5,12 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.policy.table import RouteConflict, RouteTable, TableTooLarge
-from gateway.settings.adaptation import check_cors, check_forward_path, check_header_edits
+from gateway.settings.adaptation import (
+    check_cors,
+    check_forward_path,
+    check_header_edits,
+    check_identity,
+)
 from gateway.settings.admission import check_rate_limits, check_scope_matching, check_token_cookies
 from gateway.settings.completion import derive_origin, locate_database, locate_state_dir
 from gateway.settings.database import SQLITE_SCHEME
@@ -248,5 +253,6 @@ RULES: Final[tuple[Rule, ...]] = (
     check_overlaps,
     check_forward_path,
     check_header_edits,
+    check_identity,
     check_cors,
 )
