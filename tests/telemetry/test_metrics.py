@@ -43,7 +43,7 @@ ROUTES = [
         "u",
         "local",
         "https://i.example",
-        Requirement(scopes=frozenset({"orders:read"})),
+        requirement=Requirement(scopes=frozenset({"orders:read"})),
     ),
     Route("health", None, "/healthz", None, "u", requirement=None),
 ]
