@@ -23,6 +23,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
 from benchmarks.authserver import run_gateway_command
 from benchmarks.fill import fill
 from benchmarks.footprint import KIB, resident
@@ -72,12 +75,14 @@ class Row:
     name: str
     gateway: Gateway
     result: str  # what its look-ups must come to
+    requests: Path
     micros: list[float] = field(default_factory=list)
 
-    def measure(self, seconds: int, requests: Path) -> None:
+    def measure(self, seconds: int) -> None:
         """Adds one round. Raises MeasurementFailed when the answers came from elsewhere."""
         used, before = cpu_seconds(self.gateway.pid), self.gateway.lookups()
-        done = drive(self.name, self.gateway.port, CONNECTIONS, seconds, requests, "200", ANSWER)
+        port = self.gateway.port
+        done = drive(self.name, port, CONNECTIONS, seconds, self.requests, "200", ANSWER)
         used, after = cpu_seconds(self.gateway.pid) - used, self.gateway.lookups()
         count = after[self.result] - before[self.result]
         if count < LEAST * done["requests"]:
@@ -170,6 +175,31 @@ def requests_with(tokens: Sequence[str], path: Path) -> Path:
     )
 
 
+def sign_tokens(folder: Path) -> tuple[list[str], dict[str, object]]:
+    """Gives JWTs with eleven claims, each another one, and who vouches for them."""
+    key = ECKey.generate_key("P-256", {"kid": "1", "alg": "ES256", "use": "sig"})
+    public = folder / "jwks.json"
+    public.write_text(json.dumps({"keys": [key.as_dict(private=False)]}), encoding="utf-8")
+    issuer, now = "https://login.example.com", int(time.time())
+    header = {"alg": "ES256", "typ": "at+jwt", "kid": "1"}
+    claims = {
+        "iss": issuer,
+        "aud": "orders",
+        "client_id": "web-application",
+        "scope": f"{SCOPE} orders:write profile",
+        "iat": now,
+        "exp": now + 24 * 3600,
+        "tenant": "acme",
+        "auth_time": now,
+        "acr": "1",
+    }
+    signed = [
+        jwt.encode(header, {**claims, "sub": f"person-{number}", "jti": str(number)}, key)
+        for number in range(TOKENS)
+    ]
+    return signed, {"jwt": {"issuer": issuer, "audience": "orders", "jwks": str(public)}}
+
+
 def measure_places(folder: Path, rounds: int, seconds: int) -> list[Goal]:
     """Measures a request whose token is known in memory, in Redis, or by asking."""
     answer = f"default_type application/json; return 200 '{ANSWER}';"
@@ -197,19 +227,23 @@ def measure_places(folder: Path, rounds: int, seconds: int) -> list[Goal]:
         )
         tokens = fill(fleet.database, TOKENS, TOKENS)
         requests = requests_with(tokens, folder / "requests.lua")
+        signed, server = sign_tokens(folder)
+        signed_requests = requests_with(signed, folder / "signed.lua")
+        checker = fleet.start(fleet.configure("jwt", server, introspection_cache=NO_MEMORY))
         for gateway in (memory, writer):
             drive("warm-up", gateway.port, CONNECTIONS, 2, requests, "200", ANSWER)
         rows = [
-            Row("known from memory", memory, "hit"),
-            Row("known from Redis", reader, "redis_hit"),
-            Row("cold, embedded server", cold, "miss"),
-            Row("cold, asked over HTTP", over_http, "miss"),
+            Row("known from memory", memory, "hit", requests),
+            Row("known from Redis", reader, "redis_hit", requests),
+            Row("cold, embedded server", cold, "miss", requests),
+            Row("cold, asked over HTTP", over_http, "miss", requests),
+            Row("JWT of ES256, checked here", checker, "miss", signed_requests),
         ]
         for row in rows:
-            drive("warm-up", row.gateway.port, CONNECTIONS, 1, requests, "200", ANSWER)
+            drive("warm-up", row.gateway.port, CONNECTIONS, 1, row.requests, "200", ANSWER)
         for number in range(rounds):
             for row in rows:
-                row.measure(seconds, requests)
+                row.measure(seconds)
                 print(f"round {number + 1}/{rounds}  {row.name:<24} {row.micros[-1]:8.1f}")
         goals = [Goal(row.name, statistics.median(row.micros), None, "µs") for row in rows]
         return goals + measure_flood(memory, requests)
