@@ -58,7 +58,13 @@ from gateway.telemetry.access_log import AccessLog, LogEntry, never_blocking
 from gateway.telemetry.metrics import Metrics
 from gateway.tls import Handshake, TlsSite
 from gateway.upstreams import add_upstream_gauges, authorities_of, forwards_of, open_upstreams
-from gateway.vouching import find_embedded, make_state_dir, open_introspectors, source_of
+from gateway.vouching import (
+    find_embedded,
+    make_state_dir,
+    open_introspectors,
+    source_of,
+    with_choices,
+)
 
 if TYPE_CHECKING:
     from gateway.authserver.server import EmbeddedServer
@@ -259,7 +265,8 @@ async def open_gateway(
             )
             for name, introspector in introspectors.items()
         }
-        watch = TunnelWatch(cache, cached_introspectors, table.routes)
+        servers = with_choices(settings, cached_introspectors)
+        watch = TunnelWatch(cache, servers, table.routes)
         # Before the first request: who revokes must find every worker that could remember a token.
         await stack.enter_async_context(_listen_for_revocations(settings, watch, metrics, count))
         if fleet is not None:
@@ -274,7 +281,7 @@ async def open_gateway(
         origins = ClientOrigins(settings.public_url, table.hosts, settings.trusted_proxies)
         guard = Guard(
             table=table,
-            judge=AdmissionJudge(cached_introspectors, origins, _rate_store(fleet)),
+            judge=AdmissionJudge(servers, origins, _rate_store(fleet)),
             forwards=forwards_of(settings, upstreams),
             resource=resource,
             headers=OutgoingHeaders(origins, pseudonym),

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from gateway.introspection.announcing import announce
 from gateway.introspection.calls import CallLimits, ServerCalls
+from gateway.introspection.choosing import ChosenIntrospector
 from gateway.introspection.circuit import STATES, CircuitBreaker
 from gateway.introspection.client_authentication import (
     Authenticate,
@@ -21,10 +22,12 @@ from gateway.introspection.client_authentication import (
     client_secret_post,
     private_key_jwt,
 )
+from gateway.introspection.coalescing import CachedIntrospector, RememberingServer
 from gateway.introspection.discovery import IssuerMetadata
 from gateway.introspection.json_web_keys import JsonWebKeys, KeySetOfFile, KeySetOfServer
 from gateway.introspection.jwt_access_tokens import JwtIntrospector, JwtRules
 from gateway.introspection.rfc7662 import HttpIntrospector
+from gateway.policy.choosing import ServerChoice
 from gateway.policy.interfaces import Introspector
 from gateway.serving import StartFailure
 from gateway.settings import (
@@ -35,6 +38,7 @@ from gateway.settings import (
     JwtSettings,
     UnusablePair,
     is_endpoint_of,
+    issuer_of,
     load_client_context,
     load_signing_key,
 )
@@ -243,6 +247,39 @@ def source_of(server: AuthorizationServerSettings) -> bytes:
             None if key is None else hashlib.sha256(key.read_bytes()).hexdigest(),
         ]
     return hashlib.sha256(json.dumps(parts).encode()).digest()
+
+
+def with_choices(
+    settings: GatewaySettings, members: Mapping[str, CachedIntrospector]
+) -> dict[str, RememberingServer]:
+    """Give who vouches by what routes call them: each by itself, and several by their names.
+
+    Those of which one is not among `members` are left out.
+    """
+    found: dict[str, RememberingServer] = dict(members)
+    for names in {route.authorization_server for route in settings.routes}:
+        if len(names) > 1 and members.keys() >= set(names):
+            servers = {name: settings.authorization_servers[name] for name in names}
+            chosen = {name: members[name] for name in names}
+            issuers = {name: issuer_of(server) for name, server in servers.items()}
+            found[", ".join(names)] = ChosenIntrospector(_choice(servers), chosen, issuers)
+    return found
+
+
+def _choice(servers: Mapping[str, AuthorizationServerSettings]) -> ServerChoice:
+    def first(names: Iterable[str]) -> str | None:
+        return next(iter(names), None)  # rules have seen to it that there is no second one
+
+    return ServerChoice(
+        embedded=first(name for name, one in servers.items() if one.embedded is not None),
+        # Who checks JWTs of an issuer here goes before who asks it, whom its opaque tokens are for.
+        by_issuer={
+            issuer_of(one): name
+            for name, one in sorted(servers.items(), key=lambda item: item[1].jwt is not None)
+            if one.embedded is None
+        },
+        opaque=first(name for name, one in servers.items() if one.introspection is not None),
+    )
 
 
 def find_embedded(

@@ -92,7 +92,7 @@ def embedded_options(settings: GatewaySettings) -> AuthorizationServerOptions | 
             routes = [
                 route
                 for route in settings.routes
-                if route.authorization_server == name and not route.public
+                if name in route.authorization_server and not route.public
             ]
             return AuthorizationServerOptions(
                 name=name,

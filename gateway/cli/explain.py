@@ -245,7 +245,8 @@ def _describe_requirement(route: Route) -> str:
         demands.append(f"the audience {requirement.audience}")
     for name, values in requirement.claims:
         demands.append(f"the claim {name} = {join_words(map(json.dumps, values), 'or')}")
-    token = f"an active token of {route.authorization_server} ({route.issuer})"
+    issuers = join_words(sorted(route.issuers), "or")
+    token = f"an active token of {route.authorization_server} ({issuers})"
     return f"{token} with {'; '.join(demands)}" if demands else token
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, Literal
 
 from gateway.introspection.cache import IntrospectionCache
-from gateway.introspection.coalescing import CachedIntrospector
+from gateway.introspection.coalescing import CachedIntrospector, RememberingServer
 from gateway.middleware.admission import Asker, judge_admission
 from gateway.middleware.cors import find_preflighted
 from gateway.middleware.destination import judge_destination
@@ -35,7 +35,7 @@ from gateway.policy.target import MalformedTarget, split_target
 from gateway.policy.token import Token
 from gateway.settings import GatewaySettings, compile_routes
 from gateway.telemetry.metrics import Metrics
-from gateway.vouching import open_introspectors, source_of
+from gateway.vouching import open_introspectors, source_of, with_choices
 
 ALLOWED: Final = 0
 REFUSED: Final = 1
@@ -256,21 +256,21 @@ def _asker(
 @asynccontextmanager
 async def _open_introspectors(
     settings: GatewaySettings, route: Route | None, question: Question
-) -> AsyncIterator[Mapping[str, CachedIntrospector]]:
+) -> AsyncIterator[Mapping[str, RememberingServer]]:
     """Open those that may be asked: the route's, or all of them when there is a second route."""
     if isinstance(read_bearer(question.authorization), Reason) and not question.cookies:
         yield {}
         return
     known = settings.authorization_servers
     if not question.destinations:
-        name = route.authorization_server if route is not None else None
-        known = {} if name is None else {name: known[name]}
+        names = (route.authorization_server if route is not None else None) or ""
+        known = {name: known[name] for name in names.split(", ") if name}
     metrics = Metrics()
     limits = settings.introspection_cache
     async with open_introspectors(
         settings.model_copy(update={"authorization_servers": known})
     ) as introspectors:
-        yield {
+        cached = {
             name: CachedIntrospector(
                 name,
                 introspector,
@@ -284,3 +284,4 @@ async def _open_introspectors(
             )
             for name, introspector in introspectors.items()
         }
+        yield with_choices(settings, cached)

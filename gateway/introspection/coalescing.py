@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Protocol, get_args
 
 from gateway.introspection.cache import Answer, Flight, IntrospectionCache, cache_key
 from gateway.introspection.fleet.history import SharedAnswer, Stamp
@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 # A revocation that overtakes an answer has been committed: the next answer knows of it. Only others
 # that come just as fast can overtake that one, too.
 _MOST_QUESTIONS = 3
+
+
+class RememberingServer(Protocol):
+    """Who vouches for tokens as the guard sees it."""
+
+    def remembered(self, token: str) -> Answer | None:
+        """Give the answer that is at hand, without asking anybody."""
+        ...
+
+    async def ask(self, token: str) -> Answer:
+        """Ask somebody. Raises AuthorizationServerUnavailable."""
+        ...
 
 
 class CachedIntrospector:

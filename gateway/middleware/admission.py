@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp.hdrs import AUTHORIZATION, COOKIE, ORIGIN, UPGRADE
 
-from gateway.introspection.coalescing import CachedIntrospector
+from gateway.introspection.coalescing import RememberingServer
 from gateway.middleware.exchange import Exchange
 from gateway.middleware.judge import Judgement, judge_token
 from gateway.middleware.origins import ClientOrigins
@@ -76,7 +76,7 @@ class AdmissionJudge:
 
     def __init__(
         self,
-        introspectors: Mapping[str, CachedIntrospector],
+        introspectors: Mapping[str, RememberingServer],
         origins: ClientOrigins,
         store: RateStore,
     ) -> None:
@@ -133,7 +133,7 @@ def find_authorization(route: Route, asker: Asker) -> Sequence[str] | Rejection:
 async def judge_admission(
     route: Route,
     asker: Asker,
-    introspectors: Mapping[str, CachedIntrospector],
+    introspectors: Mapping[str, RememberingServer],
     count: RequestCount | None = None,
 ) -> Judgement:
     """Hold a request against what its route demands; without `count` it is not counted."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.introspection.cache import Answer
-from gateway.introspection.coalescing import CachedIntrospector
+from gateway.introspection.coalescing import RememberingServer
 from gateway.policy.bearer import read_bearer
 from gateway.policy.decision import decide
 from gateway.policy.interfaces import AuthorizationServerUnavailable
@@ -83,7 +83,7 @@ def find_route(
 async def judge_token(
     route: Route,
     authorization: Sequence[str],
-    introspectors: Mapping[str, CachedIntrospector],
+    introspectors: Mapping[str, RememberingServer],
 ) -> Judgement:
     """Hold the Authorization header of a request against what its route demands."""
     if route.requirement is None:
@@ -116,7 +116,7 @@ def _reject_unavailable(error: AuthorizationServerUnavailable) -> Rejection:
 async def _judge_public(
     route: Route,
     authorization: Sequence[str],
-    introspectors: Mapping[str, CachedIntrospector],
+    introspectors: Mapping[str, RememberingServer],
 ) -> Judgement:
     """A public route demands nothing, yet an active token of ours is not for its upstream.
 

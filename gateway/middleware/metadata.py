@@ -79,7 +79,7 @@ class ProtectedResource:
                 scopes |= route.requirement.scopes | route.requirement.any_scope
         return {
             "resource": self._origin(host) + (suffix if suffix != "/" else ""),
-            "authorization_servers": sorted({route.issuer for route in routes if route.issuer}),
+            "authorization_servers": sorted(set().union(*(route.issuers for route in routes))),
             "scopes_supported": sorted(scopes),
             "bearer_methods_supported": ["header"],
         }

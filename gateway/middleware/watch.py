@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from gateway.introspection.cache import Answer
-from gateway.introspection.coalescing import CachedIntrospector
+from gateway.introspection.coalescing import RememberingServer
 from gateway.policy.decision import decide
 from gateway.policy.forwarding import OpenTunnel
 from gateway.policy.interfaces import AuthorizationServerUnavailable, Revocation, RevocationSink
@@ -90,7 +90,7 @@ class TunnelWatch:
     def __init__(
         self,
         sink: RevocationSink,
-        introspectors: Mapping[str, CachedIntrospector],
+        introspectors: Mapping[str, RememberingServer],
         routes: Iterable[Route],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -196,7 +196,7 @@ class TunnelWatch:
         watched.stale_since = None
         _still_opens(watched, answer, time.time())
 
-    def _introspector(self, watched: Watched) -> CachedIntrospector:
+    def _introspector(self, watched: Watched) -> RememberingServer:
         return self._introspectors[watched.route.authorization_server or ""]
 
 

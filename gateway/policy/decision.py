@@ -18,7 +18,7 @@ def decide(route: Route, token: Token, now: float) -> Rejection | None:
     # Not `<=`: an expiry that is no number has passed.
     if token.expires_at is not None and not token.expires_at > now:
         return Rejection(Reason.EXPIRED_TOKEN)
-    if token.issuer != route.issuer:
+    if token.issuer not in route.issuers:
         return Rejection(Reason.WRONG_ISSUER, detail=f"issuer is {token.issuer!r}")
     if requirement.audience is not None and requirement.audience not in token.audience:
         return Rejection(Reason.WRONG_AUDIENCE, detail=f"audience is {list(token.audience)!r}")

@@ -49,11 +49,12 @@ class Route:
 
     `host` None matches any host; `methods` None any method, and GET already includes HEAD.
     `requirement` is None exactly when the route is public. `authorization_server` names who is
-    asked; on a public route it may be None when no single server is meant. `upgrade` lists the
-    protocols that connections may switch to, `tunnels` bounds those. `adaptation` is None when
-    requests go on as they came, `admission` when nothing but the token counts. `allow_in_path` are
-    the kinds of ambiguity that its paths may have.
-    `is_for_an_audience` says that who is asked holds tokens against an audience already.
+    asked (several names with commas, of which the token chooses), `issuers` whose tokens open it;
+    on a public route it may be None when no single server is meant. `is_for_an_audience` says that
+    who is asked holds tokens against an audience already. `upgrade` lists the protocols that
+    connections may switch to, `tunnels` bounds those. `adaptation` is None when requests go on as
+    they came, `admission` when nothing but the token counts. `allow_in_path` are the kinds of
+    ambiguity that its paths may have.
     `body_bytes` bounds a request's body; None means that the bound of all routes holds.
     """
 
@@ -63,7 +64,7 @@ class Route:
     methods: frozenset[str] | None
     upstream: str
     authorization_server: str | None = None
-    issuer: str | None = None
+    issuers: frozenset[str] = frozenset()
     is_for_an_audience: bool = False
     requirement: Requirement | None = field(default_factory=Requirement)
     forward_token: bool = False

@@ -33,6 +33,11 @@ def has_valid_checksum(token: str, kind: Kind = "at") -> bool:
     return _checksum(body) == checksum
 
 
+def has_form_of_ours(token: str) -> bool:
+    """Say whether a token begins as an access token of the embedded server does."""
+    return token.startswith("gw_at_")
+
+
 def token_hash(token: str) -> bytes:
     """Give the SHA-256 digest of a token: how it rests, and how revocations and caches name it.
 

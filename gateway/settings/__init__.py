@@ -29,7 +29,7 @@ from gateway.settings.loading import Examination, examine, load
 from gateway.settings.models import GatewaySettings, RouteSettings, UpstreamSettings
 from gateway.settings.redis_models import RedisSettings, find_redis
 from gateway.settings.route_models import RequireSettings
-from gateway.settings.routes import compile_routes
+from gateway.settings.routes import compile_routes, issuer_of
 from gateway.settings.signing_keys import SigningKey, load_signing_key
 from gateway.settings.tls_models import ClientTlsSettings, TlsSettings, UpstreamTlsSettings
 from gateway.settings.verification_keys import (
@@ -71,6 +71,7 @@ __all__ = [
     "examine",
     "find_redis",
     "is_endpoint_of",
+    "issuer_of",
     "load",
     "load_client_context",
     "load_key_set",

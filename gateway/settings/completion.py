@@ -190,6 +190,6 @@ def _complete_route(route: RouteSettings, settings: GatewaySettings) -> RouteSet
     update: dict[str, object] = {}
     if "upstream" not in route.model_fields_set:
         [update["upstream"]] = settings.upstreams
-    if route.authorization_server is None and len(settings.authorization_servers) == 1:
-        [update["authorization_server"]] = settings.authorization_servers
+    if not route.authorization_server and len(settings.authorization_servers) == 1:
+        update["authorization_server"] = tuple(settings.authorization_servers)
     return route.model_copy(update=update)

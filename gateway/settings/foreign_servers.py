@@ -4,7 +4,7 @@ from typing import Final
 
 from gateway.settings.certificates import UnusablePair
 from gateway.settings.draft import Draft
-from gateway.settings.findings import KeyPath, Problem, join_words
+from gateway.settings.findings import KeyPath, Problem, join_words, quoted
 from gateway.settings.signing_keys import load_signing_key
 from gateway.settings.verification_keys import load_key_set
 
@@ -69,3 +69,30 @@ def check_keys(draft: Draft) -> None:
             key = "refresh" if draft.has(*path, "refresh") else "maximum_age"
             what = "the keys would be too old to use before they are fetched anew"
             draft.error((*path, key), "refresh-too-late", what, "make maximum_age longer")
+
+
+def check_choice(draft: Draft, path: KeyPath, names: tuple[str, ...]) -> None:
+    """Of several servers a token tells which it is from; one at most is asked about the rest."""
+    if len(names) < 2:
+        return
+    opaque: list[str] = []
+    by_issuer: dict[str, str] = {}
+    for name in names:
+        above: KeyPath = ("authorization_servers", name)
+        server = draft.settings.authorization_servers.get(name) if draft.is_whole(*above) else None
+        if server is None:
+            return  # it has its finding
+        if server.introspection is not None:
+            opaque.append(name)
+        if server.jwt is None or not draft.has(*above, "jwt", "issuer"):
+            continue
+        if not draft.is_sound(*above, "jwt", "issuer"):
+            return  # likewise
+        earlier = by_issuer.setdefault(server.jwt.issuer, name)
+        if earlier != name:
+            what = f"{quoted(earlier)} and {quoted(name)} check JWTs of one issuer"
+            draft.error(path, "ambiguous-servers", what, "name one of them")
+    if len(opaque) > 1:
+        what = f"nobody can tell opaque tokens of {join_words(map(quoted, opaque), 'and')} apart"
+        mend = "name one that is asked about tokens (introspection), and give the others routes"
+        draft.error(path, "ambiguous-servers", what, mend)

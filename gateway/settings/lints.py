@@ -125,7 +125,9 @@ def warn_of_undeclared_scopes(draft: Draft) -> None:
     for index, route in draft.routes():
         path: KeyPath = ("routes", index, "require")
         sound = draft.is_sound(*path) and draft.is_sound("routes", index, "authorization_server")
-        server = (route.authorization_server or only) if sound else None
+        servers = (route.authorization_server or ((only,) if only else ())) if sound else ()
+        # Of several, another one may have it.
+        server = servers[0] if len(servers) == 1 else None
         if server not in declared or route.require is None:
             continue
         for key in ("scopes", "any_scope"):
@@ -169,7 +171,8 @@ def _used_names(draft: Draft, section: str, key: str) -> set[str] | None:
         if not is_clear or not draft.is_sound("routes", index, key):
             return None
         if draft.has("routes", index, key):
-            used.add(getattr(route, key))
+            named = getattr(route, key)
+            used.update((named,) if isinstance(named, str) else named)
         elif section == "upstreams" or draft.is_guarded(index):
             used.update(names)
     return used if has_routes else None

@@ -193,10 +193,15 @@ class RouteSettings(Settings):
         description="The upstream that the requests go to.",
     )
     authorization_server: Annotated[
-        str | None, scalars.NAME, Derived("the only authorization server")
+        tuple[str, ...],
+        OneOrMore(
+            scalars.NAME, 16, "name one, or leave the key out", "name fewer, and add another route"
+        ),
+        Derived("the only authorization server"),
     ] = Field(
-        default=None,
-        description="Who vouches for the tokens; on a public route, whose tokens stop here.",
+        default=(),
+        description="Who vouches for the tokens: one, or a list of which each token chooses by its "
+        "form and its issuer. On a public route, whose tokens stop here.",
     )
     require: Annotated[RequireSettings | None, Section(RequireSettings)] = Field(
         default=None, description="What a token must have; `{}` means any active token."

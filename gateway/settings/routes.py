@@ -28,7 +28,8 @@ def issuer_of(server: AuthorizationServerSettings) -> str:
 def _compile_route(
     route: RouteSettings, settings: GatewaySettings, identity_names: Collection[str]
 ) -> Route:
-    server = route.authorization_server
+    names = route.authorization_server
+    servers = [settings.authorization_servers[name] for name in names]
     admission = compile_admission(route, settings)
     adds_fields = admission is not None and admission.adds_fields
     return Route(
@@ -37,11 +38,9 @@ def _compile_route(
         path=route.match.path,
         methods=expand_methods(route.match.methods),
         upstream=route.upstream,
-        authorization_server=server,
-        issuer=None if server is None else issuer_of(settings.authorization_servers[server]),
-        is_for_an_audience=(
-            server is not None and settings.authorization_servers[server].jwt is not None
-        ),
+        authorization_server=", ".join(names) or None,
+        issuers=frozenset(map(issuer_of, servers)),
+        is_for_an_audience=any(server.jwt is not None for server in servers),
         requirement=None if route.require is None else _compile_requirement(route.require),
         forward_token=route.forward_token,
         upgrade=route.upgrade,

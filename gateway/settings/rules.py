@@ -16,7 +16,7 @@ from gateway.settings.completion import derive_origin, locate_database, locate_s
 from gateway.settings.database import SQLITE_SCHEME
 from gateway.settings.draft import Draft
 from gateway.settings.findings import KeyPath, join_words, quoted, suggest
-from gateway.settings.foreign_servers import check_authentication, check_keys
+from gateway.settings.foreign_servers import check_authentication, check_choice, check_keys
 from gateway.settings.listeners import (
     check_listeners,
     check_public_url,
@@ -181,12 +181,12 @@ def check_references(draft: Draft) -> None:
         if draft.is_sound(*path, "upstream"):
             upstream = route.upstream if draft.has(*path, "upstream") else None
             _check_reference(draft, (*path, "upstream"), upstream, "upstreams")
-        server = route.authorization_server
-        if draft.is_sound(*path, "authorization_server") and (
-            server is not None or draft.is_guarded(index)
-        ):
-            key_path = (*path, "authorization_server")
-            _check_reference(draft, key_path, server, "authorization_servers")
+        servers = route.authorization_server
+        key_path: KeyPath = (*path, "authorization_server")
+        if draft.is_sound(*key_path) and (servers or draft.is_guarded(index)):
+            for name in servers or (None,):
+                _check_reference(draft, key_path, name, "authorization_servers")
+            check_choice(draft, key_path, servers)
 
 
 def _check_reference(draft: Draft, path: KeyPath, name: str | None, section: str) -> None:

@@ -20,7 +20,7 @@ ROUTES = [
         "name": "any",
         "match": {"path": "/any"},
         "require": {"any_scope": ["read", "write"]},
-        "authorization_server": "local",
+        "authorization_server": ["local", "corporate"],
     },
     {"name": "health", "match": {"path": "/health", "host": "status.example"}, "public": True},
     {

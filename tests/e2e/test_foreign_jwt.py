@@ -4,7 +4,7 @@ node-oidc-provider issues the tokens (RFC 9068) and publishes its keys.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 import requests
 from joserfc.jwk import ECKey, Key, RSAKey
 
-from tests.e2e.programs import Gateway, free_port, running_gateway, wait_until
+from tests.e2e.programs import Gateway, embedded_server, free_port, running_gateway, wait_until
 from tests.e2e.terminals import running_node
 
 MACHINE = ("machine", "the-secret-of-the-machine")
@@ -35,21 +35,28 @@ def provider(node: Path, folder: Path, port: int, *keys: dict[str, Any]) -> Iter
         yield f"http://127.0.0.1:{port}"
 
 
-def issue(issuer: str, resource: str = "urn:orders-api") -> str:
-    form = {"grant_type": "client_credentials", "scope": "orders:read", "resource": resource}
+def issue(issuer: str, resource: str | None = "urn:orders-api") -> str:
+    """Gives a token: a JWT where it is for a resource."""
+    form = {"grant_type": "client_credentials", "scope": "orders:read"}
+    if resource is not None:
+        form["resource"] = resource
     answer = requests.post(f"{issuer}/token", data=form, auth=MACHINE, timeout=30)
     token: str = answer.json()["access_token"]
     return token
 
 
 @contextmanager
-def guard_before(issuer: str, httpbin: str, folder: Path) -> Iterator[Gateway]:
+def guard_before(
+    issuer: str, httpbin: str, folder: Path, others: Mapping[str, object] | None = None
+) -> Iterator[Gateway]:
+    """A guard whose route is opened by JWTs of `issuer`, and by tokens of `others`."""
     listen = f"127.0.0.1:{free_port()}"
     settings: dict[str, Any] = {
         "listen": listen,
         "public_url": f"http://{listen}",
         "authorization_servers": {
             "partner": {"jwt": {"issuer": issuer, "audience": "orders-api"}},
+            **(others or {}),
         },
         "introspection_cache": {"negative_lifetime": "1ms"},
         "upstreams": {"legacy": {"servers": [httpbin]}},
@@ -57,6 +64,7 @@ def guard_before(issuer: str, httpbin: str, folder: Path) -> Iterator[Gateway]:
             {
                 "name": "read",
                 "match": {"path": "/anything/**"},
+                "authorization_server": ["partner", *(others or {})],
                 "require": {"scopes": ["orders:read"]},
             }
         ],
@@ -94,6 +102,35 @@ def test_a_jwt_passes_and_one_for_others_does_not(
         assert (other.status_code, other.json()["reason"]) == (401, "wrong_audience")
         opaque = ask(guard, "opaque")
         assert (opaque.status_code, opaque.json()["reason"]) == (401, "inactive_token")
+
+
+def test_tokens_of_several_servers_open_one_route(node: Path, httpbin: str, tmp_path: Path) -> None:
+    """JWTs that are checked here, opaque tokens of the same issuer, and those of our own server."""
+    port = free_port()
+    key = private(ECKey.generate_key("P-256"), "ES256")
+    with ExitStack() as stack:
+        issuer = stack.enter_context(provider(node, tmp_path / "provider", port, key))
+        asked = {
+            "issuer": issuer,
+            "client_id": "guard",
+            "client_secret": "the-secret-of-the-guard",
+        }
+        others = {
+            "corporate": {"introspection": asked},
+            "local": embedded_server({"orders:read": "See orders"}),
+        }
+        guard = stack.enter_context(guard_before(issuer, httpbin, tmp_path, others))
+        guard.add_client("cron", "--grant", "client_credentials", "--scope", "orders:read")
+        jwt, opaque = issue(issuer), issue(issuer, None)
+        assert (jwt.count("."), opaque.count(".")) == (2, 0)
+        ours = guard.issue_token("cron", "orders:read")
+        issuers = {jwt: issuer, opaque: issuer, ours: guard.authorization_server_url}
+        for token, its_issuer in issuers.items():
+            answer = ask(guard, token)
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["headers"]["X-Auth-Issuer"] == its_issuer
+        other = ask(guard, issue(issuer, "urn:other-api"))
+        assert (other.status_code, other.json()["reason"]) == (401, "wrong_audience")
 
 
 def test_keys_may_be_rotated_while_the_guard_runs(node: Path, httpbin: str, tmp_path: Path) -> None:

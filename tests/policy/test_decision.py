@@ -13,7 +13,7 @@ from gateway.policy.routes import Requirement, Route
 from gateway.policy.token import Token
 
 NOW = 1_000_000.0
-ISSUER = "https://issuer.example"
+ISSUER, SECOND = "https://issuer.example", "https://second.example"
 SCOPES = ["a", "b", "c"]
 
 TOKEN = Token(
@@ -29,9 +29,8 @@ TOKEN = Token(
 
 
 def guarded(**requirement) -> Route:
-    return Route(
-        "r", None, "/", None, "u", "server", ISSUER, requirement=Requirement(**requirement)
-    )
+    issuers = frozenset({ISSUER, SECOND})
+    return Route("r", None, "/", None, "u", "a, b", issuers, requirement=Requirement(**requirement))
 
 
 values = st.sampled_from([True, False, 1, 0, 2, "1", "True", "acme", ""])
@@ -42,7 +41,7 @@ claim_values = (
 )
 tokens = st.builds(
     Token,
-    issuer=st.sampled_from([ISSUER, ISSUER, ISSUER, "https://other.example", ""]),
+    issuer=st.sampled_from([ISSUER, ISSUER, SECOND, "https://other.example", ""]),
     client_id=st.just("app"),
     subject=st.none(),
     username=st.none(),
@@ -74,7 +73,7 @@ def naive_reasons(route: Route, token: Token) -> list[Reason]:
     missing = []
     if token.expires_at is not None and not token.expires_at > NOW:
         missing.append(Reason.EXPIRED_TOKEN)
-    if token.issuer != ISSUER:
+    if token.issuer not in (ISSUER, SECOND):
         missing.append(Reason.WRONG_ISSUER)
     if demands.audience is not None and demands.audience not in token.audience:
         missing.append(Reason.WRONG_AUDIENCE)

@@ -152,7 +152,7 @@ def test_defaults_are_those_of_the_contract(write: Callable[[str], Path]) -> Non
     assert (settings.timeouts.head, settings.timeouts.body, settings.timeouts.idle) == (10, 30, 75)
     assert (settings.access_log, settings.log_format) == ("all", "auto")
     assert settings.routes[0].upstream == "orders"
-    assert settings.routes[0].authorization_server == "local"
+    assert settings.routes[0].authorization_server == ("local",)
 
 
 def test_relative_paths_count_from_the_folder_of_the_file(

@@ -33,7 +33,7 @@ def test_every_key_of_a_route_arrives_in_the_table(write: Callable[[str], Path])
             methods=None,
             upstream="orders",
             authorization_server="local",
-            issuer="http://127.0.0.1:8081",
+            issuers=frozenset({"http://127.0.0.1:8081"}),
             requirement=Requirement(scopes=frozenset({"orders:read"})),
         ),
         Route(
@@ -43,7 +43,7 @@ def test_every_key_of_a_route_arrives_in_the_table(write: Callable[[str], Path])
             methods=frozenset({"GET", "HEAD", "POST"}),
             upstream="orders",
             authorization_server="local",
-            issuer="http://127.0.0.1:8081",
+            issuers=frozenset({"http://127.0.0.1:8081"}),
             requirement=Requirement(
                 any_scope=frozenset({"admin", "orders:read"}),
                 audience="https://api.example.com",
@@ -58,7 +58,7 @@ def test_every_key_of_a_route_arrives_in_the_table(write: Callable[[str], Path])
             methods=None,
             upstream="orders",
             authorization_server="local",
-            issuer="http://127.0.0.1:8081",
+            issuers=frozenset({"http://127.0.0.1:8081"}),
             requirement=None,
         ),
     )

@@ -42,7 +42,7 @@ ROUTES = [
         frozenset({"GET", "HEAD"}),
         "u",
         "local",
-        "https://i.example",
+        frozenset({"https://i.example"}),
         requirement=Requirement(scopes=frozenset({"orders:read"})),
     ),
     Route("health", None, "/healthz", None, "u", requirement=None),
