@@ -5,6 +5,7 @@ is about one kind says so: `@sqlite_only("a server has no file")`.
 """
 
 import base64
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
@@ -173,6 +174,14 @@ def migrated_template(postgresql: PostgresServer) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same on SQLite; copies keep the mode of the file."""
+    file = tmp_path_factory.mktemp("migrated") / "state" / "gateway.db"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_kind(request: pytest.FixtureRequest) -> str:
     """The kind of database that the test runs on."""
@@ -197,9 +206,12 @@ def empty_database_url(
 def database_url(
     database_kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[str]:
-    """The URL of the test's own database: migrated on PostgreSQL, not there yet on SQLite."""
+    """The URL of the test's own database, migrated."""
     if database_kind == "sqlite":
-        yield f"sqlite:///{tmp_path}/state/gateway.db"
+        file = tmp_path / "state" / "gateway.db"
+        file.parent.mkdir(mode=0o700)
+        shutil.copy(request.getfixturevalue("migrated_file"), file)
+        yield f"sqlite:///{file}"
         return
     server: PostgresServer = request.getfixturevalue("postgresql")
     name = server.create_database(request.getfixturevalue("migrated_template"))

@@ -50,7 +50,8 @@ class PostgresServer:
         self._programs = locate("postgres").parent
         # The server refuses root, and any other user could not enter root's temporary folders.
         self._owner = unprivileged_owner()
-        self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))
+        folder = None if is_durable else _folder_in_memory()
+        self.folder = Path(tempfile.mkdtemp(prefix="gateway-postgres-", dir=folder))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._count = 0
@@ -196,6 +197,13 @@ class PostgresServer:
 
     def _log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
+
+
+def _folder_in_memory() -> Path | None:
+    """Gives one that is no disk, where there is room in it: making a database copies files."""
+    folder = Path("/dev/shm")
+    has_room = folder.is_dir() and shutil.disk_usage(folder).free > 2**30
+    return folder if has_room and os.access(folder, os.W_OK) else None
 
 
 def unprivileged_owner() -> dict[str, object]:
