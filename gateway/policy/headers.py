@@ -351,17 +351,22 @@ def _response_verdict(name: bytes) -> int:
 
 
 def identity_headers(token: Token) -> list[HeaderPair]:
-    """Tell the upstream who the token is. A value that a header cannot carry whole is left out."""
-    found = _safe_pairs((b"X-Auth-Subject", token.subject), (b"X-Auth-Username", token.username))
-    found += _identity_of_client(token.client_id, token.scopes, token.issuer)
-    return found
+    """Tell the upstream who the token is. A value that a header cannot carry whole is left out.
+
+    Whoever gets the list leaves it as it is.
+    """
+    of_client = _identity_of_client(token.client_id, token.scopes, token.issuer)
+    if token.subject is None and token.username is None:
+        return of_client
+    own = _safe_pairs((b"X-Auth-Subject", token.subject), (b"X-Auth-Username", token.username))
+    return own + of_client
 
 
 @lru_cache(1024)
 def _identity_of_client(
     client_id: str | None, scopes: frozenset[str], issuer: str
 ) -> list[HeaderPair]:
-    """Tell what many tokens have in common. Whoever gets the list leaves it as it is."""
+    """Tell what many tokens have in common."""
     return _safe_pairs(
         (b"X-Auth-Client-Id", client_id),
         (b"X-Auth-Scopes", " ".join(sorted(scopes)) or None),

@@ -168,7 +168,7 @@ class ReceivedAnswer:
         """Note the end of the answer, or of an informational one before it."""
         if self.has_head:
             self.is_complete = True
-            if any(name.lower() in _OF_CONNECTION for name, _ in self.trailers):
+            if self.trailers and _move_parser(self.trailers):
                 self.can_be_reused = False
         else:
             self.headers.clear()
@@ -179,3 +179,7 @@ class ReceivedAnswer:
         if self.has_head:
             self.can_be_reused = False
             raise MalformedAnswer("it sends more than one answer")
+
+
+def _move_parser(trailers: list[HeaderPair]) -> bool:
+    return any(name.lower() in _OF_CONNECTION for name, _ in trailers)
