@@ -1,6 +1,7 @@
 """What the command line does to clients and tokens."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from gateway.authserver.storage.database import Database
 from gateway.authserver.storage.tables import SCHEMA
 from gateway.policy.interfaces import Revocation
 from gateway.policy.tokenformat import has_valid_checksum, new_token, token_hash
-from tests.authserver.conftest import ISSUER, Clock, sqlite_only
+from tests.authserver.conftest import ISSUER, Clock
 from tests.authserver.people_fixtures import Person
 from tests.authserver.stored import insert_token_of
 
@@ -251,11 +252,13 @@ def test_a_token_of_nobody_is_neither_found_nor_revoked(
     assert administration.revoke_token(token) is None
 
 
-@sqlite_only("the fixture of a server has its schema already")
-def test_opening_says_what_was_done_to_the_database(options: AuthorizationServerOptions) -> None:
-    with Administration(options) as first:
+def test_opening_says_what_was_done_to_the_database(
+    options: AuthorizationServerOptions, empty_database_url: str
+) -> None:
+    of_an_empty_one = replace(options, database_url=empty_database_url)
+    with Administration(of_an_empty_one) as first:
         assert (first.migration.previous, first.migration.current) == (None, SCHEMA)
-    with Administration(options) as second:
+    with Administration(of_an_empty_one) as second:
         assert not second.migration.has_changed
 
 
