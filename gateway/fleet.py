@@ -17,6 +17,8 @@ from gateway.policy.interfaces import RevocationSink
 from gateway.settings import RedisSettings, find_redis
 from gateway.telemetry.metrics import Metrics
 
+_PATIENCE_SECONDS = 2.0
+
 
 class Fleet:
     """The shared parts; made by `open_fleet`."""
@@ -40,9 +42,16 @@ class Fleet:
 
     @asynccontextmanager
     async def follow(self, sink: RevocationSink) -> AsyncIterator[None]:
-        """Have the sink forget what is revoked on other hosts, and share answers meanwhile."""
+        """Have the sink forget what is revoked on other hosts, and share answers meanwhile.
+
+        Waits a moment for Redis: a gateway that has just started remembers nothing, and would ask
+        the authorization server about all that the fleet knows.
+        """
         tasks = [asyncio.create_task(self.feed.run(sink)), asyncio.create_task(self.answers.run())]
         try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self.feed.has_tried.wait()
             yield
         finally:
             for task in tasks:
@@ -63,7 +72,7 @@ async def open_fleet(
 ) -> AsyncIterator[Fleet]:
     """Open all that is shared; `count` is told the source of each revocation of another host.
 
-    Nothing is awaited here: whether Redis answers shows later, and until then it is done without.
+    Where Redis does not answer, it is done without.
     """
     async with _connect(settings) as redis:
         seal = Seal(settings.secret.get_secret_value())

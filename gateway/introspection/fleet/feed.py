@@ -157,6 +157,8 @@ class RevocationFeed:
         self._count_gap = count_gap
         self._history = History()
         self.is_in_step = False
+        # Set once it is known whether Redis tells of anything.
+        self.has_tried = asyncio.Event()
 
     @property
     def prefix(self) -> str:
@@ -181,6 +183,7 @@ class RevocationFeed:
         while True:
             try:
                 await self._catch_up(sink)
+                self.has_tried.set()
                 if is_silent:
                     log.warning("redis tells of revocations on other hosts again")
                 is_silent = False
@@ -189,6 +192,7 @@ class RevocationFeed:
                     await self._catch_up(sink)
             except (RedisError, OSError, TimeoutError, ValueError) as error:
                 self.is_in_step = False
+                self.has_tried.set()
                 if not is_silent:
                     what = str(error) or "no answer in time"
                     log.error("redis does not tell of revocations on other hosts: %s", what)
